@@ -1,0 +1,1 @@
+"""Effects: the only modules that change anything outside waguard."""

@@ -1,0 +1,1 @@
+"""Pure state machines with the clock handed in: restart policy, verbose lease."""

@@ -1,0 +1,1 @@
+"""waguard-exporter: the unprivileged Prometheus face; reads the status socket and nothing else."""

@@ -1,0 +1,1 @@
+"""waguardd, the guard: life cycle, event loop, state, control methods."""

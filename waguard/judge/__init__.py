@@ -1,0 +1,1 @@
+"""Pure: observations and history in, findings out."""
