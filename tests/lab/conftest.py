@@ -1,0 +1,72 @@
+"""The fixtures of the lab. Most tests need only these:
+
+    def test_…(machine, fabric, agent): …
+
+    machine   a booted machine of the test's own, with the agent turning its loop (a second and a half)
+    fabric    its Azure: moods, request log
+    agent     its waagent: pids, log, signs of life
+    lab       for tests that want something else: `with lab.machine(agent=False) as machine`, two machines, …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from . import artefacts
+from .agent import Agent
+from .copies import sweep
+from .fabric import Fabric
+from .lab import Lab
+from .machine import Machine
+from .root import CACHE, cached_root, prepare_host
+
+MACHINES = CACHE / "machines"
+LAB = pytest.StashKey[Lab]()
+
+
+@pytest.fixture(scope="session")
+def lab_root(request: pytest.FixtureRequest) -> Path:
+    """The cached root, which nobody may change. Built if need be, which takes a minute or two and says so."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        artefacts.forget()
+        prepare_host()
+        for name in sweep(MACHINES):
+            print(f"lab: cleaned up after {name}, whose run was killed")
+        return cached_root()
+
+
+@pytest.fixture(scope="session")
+def lab(lab_root: Path, request: pytest.FixtureRequest) -> Lab:
+    return request.config.stash.setdefault(LAB, Lab(lab_root, MACHINES))
+
+
+@pytest.fixture
+def machine(lab: Lab) -> Iterator[Machine]:
+    with lab.machine() as machine:
+        yield machine
+
+
+@pytest.fixture
+def fabric(machine: Machine) -> Fabric:
+    return Fabric(machine)
+
+
+@pytest.fixture
+def agent(machine: Machine) -> Agent:
+    return Agent(machine)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """After a failure, while the machines are still there: keeps what can be known of them, and says where."""
+    report = yield
+    lab = item.config.stash.get(LAB, None)
+    if report.failed and lab:
+        directory = lab.document(item.nodeid) or artefacts.directory_for(item.nodeid)
+        if directory.exists():
+            report.sections.append(("lab artefacts", str(directory)))
+    return report

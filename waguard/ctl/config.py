@@ -1,0 +1,67 @@
+"""``waguardctl config``: waguard's own settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from waguard.ctl import common
+
+HELP = "waguard's own settings: show or check them"
+EXAMPLES = ("waguardctl config show --origin", "waguardctl config check", "waguardctl config check --settings-dir ./etc")
+
+
+def add(parser: Any) -> None:
+    parser.add_argument("what", choices=("show", "check"), help="the settings in the files, or whether the files are good")
+    parser.add_argument("--origin", action="store_true", help="say where each value comes from")
+    parser.add_argument("--help-text", action="store_true", help="say what each setting is for")
+    parser.add_argument("--settings-dir", type=Path, default=Path("/etc/waguard"), metavar="DIR", help="default: %(default)s")
+
+
+def run(args: Any) -> int:
+    """Exit status 0: the files are good; 1: they are not."""
+    from waguard import settings
+
+    try:
+        loaded = settings.load(args.settings_dir)
+    except settings.SettingsError as error:
+        problems = [vars(problem) for problem in error.problems]
+        if args.json:
+            common.emit(args, {"valid": False, "problems": problems}, "")
+            return 1
+        raise common.Failure(str(error), f"{len(problems)} problem{'s' if len(problems) > 1 else ''}; "
+                             "a running guard keeps its last good settings") from None
+    if args.what == "check":
+        common.emit(args, {"valid": True, "problems": []}, f"{args.settings_dir}: good")
+        return 0
+    found = [{"name": name, "value": settings.show_value(value, rules), "origin": origin, "help": rules["help"]}
+             for name, value, origin, rules in loaded.items()]
+    common.emit(args, found, _yaml(found, args.origin, args.help_text))
+    return 0
+
+
+def _yaml(found: list[dict[str, Any]], origin: bool, help_text: bool) -> str:
+    """As one would write it into waguard.yaml."""
+    lines, section = [], ""
+    for setting in found:
+        head, _, key = setting["name"].partition(".")
+        if head != section:
+            lines.append(f"{head}:")
+            section = head
+        value = setting["value"]
+        if isinstance(value, list):
+            text = f"[{', '.join(_quoted(word) for word in value)}]"
+        elif isinstance(value, bool):
+            text = str(value).lower()
+        else:
+            text = _quoted(str(value))
+        if help_text:
+            lines.append(f"  # {setting['help']}")
+        line = f"  {key}: {text}"
+        lines.append(f"{line.ljust(44)}  {common.paint('# ' + setting['origin'], 'dim')}" if origin else line)
+    return "\n".join(lines)
+
+
+def _quoted(word: str) -> str:
+    plain = word and not any(char in word for char in "{}[],&*#?|<>=!%@:\"'\\") and word.strip() == word
+    return word if plain else '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'

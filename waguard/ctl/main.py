@@ -1,0 +1,63 @@
+"""waguardctl: one verb a call."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from waguard import __version__
+from waguard.ctl import common, config, events, metrics, pause, restart, resume, status, verbose
+
+VERBS: dict[str, Any] = {
+    "status": status, "verbose": verbose, "restart": restart, "pause": pause, "resume": resume, "events": events,
+    "metrics": metrics, "config": config,
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line, also for man page and completion."""
+    top = argparse.ArgumentParser(
+        prog="waguardctl", description="Ask and order waguard, which keeps this VM's Azure Linux agent (waagent) working.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n  waguardctl status\n  waguardctl verbose on --for 2h\n  waguardctl pause --for 1h\n\n"
+               "Orders (verbose, restart, pause, resume) need root or group waguard; the rest is for everybody.")
+    top.add_argument("--version", action="version", version=f"waguardctl {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, module in VERBS.items():
+        sub = verbs.add_parser(name, help=module.HELP, description=module.HELP[0].upper() + module.HELP[1:] + ".",
+                               formatter_class=argparse.RawDescriptionHelpFormatter,
+                               epilog="examples:\n" + "\n".join(f"  {example}" for example in module.EXAMPLES))
+        module.add(sub)
+        sub.add_argument("--json", action="store_true", help='print {"schema": 1, "result": …, "warnings": []}')
+        sub.add_argument("--run-dir", default=os.environ.get("WAGUARD_RUN_DIR", common.RUN_DIR), metavar="DIR",
+                         help="where the guard's sockets are (default: %(default)s)")
+    return top
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """The program. Exit status: that of the verb; 2 for wrong usage."""
+    args = parser().parse_args(argv)
+    try:
+        return int(VERBS[args.verb].run(args))
+    except common.Failure as error:
+        if args.json:
+            print(json.dumps({"schema": common.SCHEMA, "result": None, "warnings": [],
+                              "error": {"message": str(error), "hint": error.hint}}, indent=2))
+        else:
+            print(f"{common.paint('waguardctl:', 'red', sys.stderr)} {error}", file=sys.stderr)
+            if error.hint:
+                print(f"  ({error.hint})", file=sys.stderr)
+        return error.code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

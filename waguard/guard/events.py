@@ -1,0 +1,200 @@
+"""Events: what was seen and what was done, in order, for people and for the journal.
+
+One table says what kinds there are; the journal's message catalogue (systemd/waguard.catalog, ``journalctl -x``) is made from it by
+``python3 -m waguard.guard.events``. The history is a bounded ring of JSON lines in two tiers, like all state (guard/store.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from waguard.guard.scribe import Scribe
+from waguard.guard.store import replace_file
+from waguard.observe import files
+
+_LIMIT = 64 << 20
+NOTICE, WARNING, ERROR, INFO = 5, 4, 3, 6
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of event. ``priority`` as in syslog(3); ``message_id`` for the journal; ``explanation`` for ``journalctl -x``."""
+
+    id: str
+    message_id: str
+    priority: int
+    subject: str
+    explanation: str
+
+
+_KINDS = (
+    Kind("guard-started", "1fedd85e88044b989b43bcd2b17a9ea5", INFO, "waguard has started",
+         "waguard watches the Azure Linux agent from now on."),
+    Kind("guard-stopped", "2b0b1d663a834adaa26e1baa2659b2fe", INFO, "waguard is stopping",
+         "Until it is started again nobody brings a dead agent back, and a verbose lease does not end."),
+    Kind("settings-refused", "36a5f2e63c2b452f907bbb2f55c152b1", ERROR, "New settings were refused",
+         "A file below /etc/waguard has an error. The guard goes on with the last good settings.\n"
+         "Check with: waguardctl config check"),
+    Kind("settings-reloaded", "17906fbd179c4864924ac19d107b7f17", INFO, "Settings were reloaded",
+         "The guard works with the new settings from now on."),
+    Kind("agent-found", "e6c96a30b87148f59aafb7bb7d18c513", INFO, "The agent was found",
+         "The guard knows the agent's unit and watches its processes."),
+    Kind("agent-started", "1788bad69c4b48e39f1d9fb46f60acda", NOTICE, "The agent has started",
+         "A new run of the agent's daemon began. WAGUARD_ACTOR= says who started it: waguard, systemd or an administrator."),
+    Kind("agent-exited", "ac530ec2701c4fb6b22433ebc9baebab", WARNING, "The agent's daemon ended by itself",
+         "Nobody asked the service manager to stop it. waguard starts it again unless systemd does.\n"
+         "Look at: journalctl -u walinuxagent -u waagent -n 50"),
+    Kind("agent-stopped", "5fda6bd20ca04c958632455a316bda73", NOTICE, "The agent rests because somebody wants it so",
+         "It was stopped, disabled, masked, or a package manager is at work on it. waguard keeps its hands off."),
+    Kind("agent-action", "72da4879767d4f5cb94f88220ca76a4a", NOTICE, "waguard acts on the agent",
+         "A start or a restart was ordered from the service manager. WAGUARD_REASON= says why."),
+    Kind("agent-action-failed", "358ed78421c24d78aa65caa9ad84db6d", ERROR, "The service manager did not do it",
+         "The order was refused, failed or took too long. The next one waits its turn."),
+    Kind("agent-proved", "65291297a2e34bb5b0add12bb930ea0a", INFO, "The agent is proved to work again",
+         "After the action the unit is active, the daemon and its handler run, and a new heartbeat was seen."),
+    Kind("agent-not-proved", "44de653cc8b64b5394f71e3bce55b6a1", WARNING, "The action did not bring a working agent",
+         "WAGUARD_STAGE= says how far it came: active, handler or heartbeat."),
+    Kind("agent-held", "55fb1bd41bfe436d91d4d34f3fe1fd71", NOTICE, "An action is held back",
+         "The agent needs one, but now is not the time. WAGUARD_REASON= says what has to pass first."),
+    Kind("finding-raised", "a3f3b527c7524434921d6498b69a1b35", WARNING, "Something is wrong",
+         "WAGUARD_FINDING= is its id.\nRead: waguardctl status"),
+    Kind("finding-cleared", "b892ef7968d046a1bf474ff124ee10b6", INFO, "Something is right again",
+         "WAGUARD_FINDING= is its id."),
+    Kind("verbose-on", "c651afd1e0e8439498fe13ae79398d23", NOTICE, "Verbose logging was turned on for a time",
+         "Logs.Verbose=y stands in waagent.conf until the lease ends; then the line is put back as it was."),
+    Kind("verbose-off", "589b888423e84c548ff6110319ce4f1b", NOTICE, "Verbose logging was turned off again",
+         "The line in waagent.conf is what it was before the lease."),
+    Kind("verbose-superseded", "3c8027725b4341daba33295e1ea0172c", WARNING, "Logs.Verbose was edited during the lease",
+         "Somebody changed the line, so it is left as it is and the lease is over."),
+    Kind("verbose-trouble", "9d4b1f0e6f7c4a2bb1f5ce3a6f0a7d11", ERROR, "waagent.conf could not be edited",
+         "The lease could not be begun or ended; the guard tries again where that makes sense."),
+    Kind("paused", "88e466a2b67e4b5396550bcf1c1065e8", NOTICE, "waguard was paused",
+         "It watches and reports, but starts and restarts nothing until it is resumed."),
+    Kind("resumed", "6507bf651ceb4c40988f9ddf6ae469f0", NOTICE, "waguard works again", "The pause is over."),
+    Kind("conf-changed", "19c8a7ea9fdf4eada1f76b0e65b25b72", NOTICE, "waagent.conf was changed",
+         "The agent reads it only when it starts."),
+    Kind("guard-trouble", "e43faacaf8a246fdac8546d4f6869f5f", WARNING, "Something went wrong inside waguard",
+         "The guard goes on. If this repeats, please report it with: waguardctl events"),
+)
+KINDS: Mapping[str, Kind] = {kind.id: kind for kind in _KINDS}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event. ``at`` is wall-clock seconds since the epoch; ``fields`` are strings and numbers, without secrets."""
+
+    seq: int
+    at: float
+    id: str
+    message: str
+    fields: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"seq": self.seq, "at": round(self.at, 3), "id": self.id, "message": self.message, "fields": dict(self.fields)}
+
+
+class History:
+    """The ring. ``listeners`` are called with each new event, in the loop."""
+
+    def __init__(self, run_dir: Path, lib_dir: Path, disk: Scribe, keep: int) -> None:
+        self._run, self._lib = run_dir / "events.jsonl", lib_dir / "events.jsonl"
+        self._disk = disk
+        self._keep = keep
+        self._lines: deque[bytes] = deque(maxlen=keep)
+        self._in_file = {self._run: 0, self._lib: 0}
+        self._sequence = 0
+        self.listeners: list[Callable[[Event], None]] = []
+
+    def load(self) -> None:
+        """Read both tiers, merge them by sequence number, and bring both up to date. A torn last line is dropped."""
+        merged: dict[int, bytes] = {}
+        for path in (self._lib, self._run):
+            for line in _lines(path):
+                number = _sequence(line)
+                if number:
+                    merged[number] = line
+        for number in sorted(merged)[-self._keep:]:
+            self._lines.append(merged[number])
+            self._sequence = number
+        self._rewrite(self._run, durable=False)
+        self._disk.put("events file", lambda: self._rewrite(self._lib, durable=True))
+
+    def resize(self, keep: int) -> None:
+        self._keep = keep
+        self._lines = deque(self._lines, maxlen=keep)
+
+    def add(self, at: float, kind: str, message: str, fields: Mapping[str, Any]) -> Event:
+        """Record an event: in memory and the run tier now, on disk soon."""
+        self._sequence += 1
+        event = Event(self._sequence, at, KINDS[kind].id, message, fields)
+        line = json.dumps(event.to_json(), separators=(",", ":")).encode() + b"\n"
+        self._lines.append(line)
+        try:
+            self._append(self._run, line, durable=False)
+        except OSError:
+            pass  # The memory has it; a run tier that cannot be written shows in store.save, which is not silent.
+        self._disk.put("events", lambda: self._append(self._lib, line, durable=True))
+        for listener in list(self.listeners):
+            listener(event)
+        return event
+
+    def since(self, at: float = 0.0, after: int = 0, last: Optional[int] = None) -> list[dict[str, Any]]:
+        """Events not older than ``at`` and numbered above ``after``, oldest first; only the ``last`` ones if given."""
+        lines: Iterable[bytes] = self._lines if last is None else list(self._lines)[-last:]
+        found = (json.loads(line) for line in lines)
+        return [event for event in found if event["at"] >= at and event["seq"] > after]
+
+    def _append(self, path: Path, line: bytes, durable: bool) -> None:
+        if self._in_file[path] >= 2 * self._keep:
+            self._rewrite(path, durable)
+            return
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(fd, line)
+            if durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        self._in_file[path] += 1
+
+    def _rewrite(self, path: Path, durable: bool) -> None:
+        lines = list(self._lines)
+        replace_file(path, b"".join(lines), durable)
+        self._in_file[path] = len(lines)
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        data = files.read(path, _LIMIT)
+    except (FileNotFoundError, files.Unusable):
+        return []
+    return [line + b"\n" for line in data.split(b"\n")[:-1]]
+
+
+def _sequence(line: bytes) -> int:
+    """The event's number; 0 for a line that is not an event."""
+    try:
+        entry = json.loads(line)
+        return int(entry["seq"]) if entry["id"] and float(entry["at"]) >= 0 and "message" in entry else 0
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return 0
+
+
+def catalogue() -> str:
+    """The journal's message catalogue for these events (https://systemd.io/CATALOG)."""
+    parts = ["# Made by: python3 -m waguard.guard.events\n"]
+    for kind in _KINDS:
+        parts.append(f"-- {kind.message_id}\nSubject: {kind.subject}\nDefined-By: waguard\n\n{kind.explanation}\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(catalogue())

@@ -1,0 +1,59 @@
+"""systemd's ears: the journal and the notify socket, through systemd-python where it is installed.
+
+Without it (a bare virtual environment; it has no wheel) the guard runs all the same: events go to stderr with the priority
+prefix that journald understands (sd-daemon(3)), and readiness is not announced.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from waguard.guard.events import KINDS, Event
+
+try:
+    from systemd import daemon as _daemon
+    from systemd import journal as _journal
+except ImportError:  # pragma: no cover - depends on the machine
+    _daemon = _journal = None
+
+AVAILABLE = _daemon is not None
+
+
+def notify(**fields: str) -> bool:
+    """Tell the service manager (sd_notify(3)). False when nobody listens or systemd-python is missing."""
+    if _daemon is None or "NOTIFY_SOCKET" not in os.environ:
+        return False
+    return bool(_daemon.notify("\n".join(f"{name}={value}" for name, value in fields.items())))
+
+
+def watchdog_period() -> Optional[float]:
+    """Seconds of WatchdogSec=, None when there is none or it is meant for another process (sd_watchdog_enabled(3))."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    try:
+        return int(os.environ["WATCHDOG_USEC"]) / 1e6
+    except (KeyError, ValueError):
+        return None
+
+
+def write(event: Event) -> None:
+    """One journal entry with MESSAGE_ID and structured fields. Blocks when journald does not read: call it in a scribe."""
+    kind = KINDS[event.id]
+    if _journal is not None and os.path.exists("/run/systemd/journal/socket"):  # noqa: PTH110
+        _journal.send(event.message, MESSAGE_ID=kind.message_id, PRIORITY=str(kind.priority),
+                      SYSLOG_IDENTIFIER="waguardd", WAGUARD_EVENT=event.id, **_fields(event.fields))
+    else:
+        say(kind.priority, event.message)
+
+
+def say(priority: int, message: str) -> None:
+    """A line to stderr, for what is no event."""
+    sys.stderr.write(f"<{priority}>{message}\n" if not sys.stderr.isatty() else f"{message}\n")
+    sys.stderr.flush()
+
+
+def _fields(fields: Mapping[str, Any]) -> dict[str, str]:
+    return {f"WAGUARD_{name.upper()}": str(value) for name, value in fields.items() if value is not None}

@@ -1,0 +1,145 @@
+"""The Varlink methods: what each socket offers, and the checking of what comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from waguard import __version__, durations, settings
+from waguard.guard.events import Event, History
+from waguard.guard.guard import Guard
+from waguard.guard.sockets import refused
+from waguard.varlink import Call, Connection, Interface, Method, RemoteError, Service, invalid_parameter
+
+DESCRIPTION = Path(__file__).parent.parent / "data" / "io.waguard.varlink"
+_YEAR = 366 * 86400.0
+
+
+class Methods:
+    """All methods of io.waguard. ``who`` tells for a connection who is at its other end, ``settle`` sends what was queued."""
+
+    def __init__(self, guard: Guard, history: History, snapshot: Callable[[], Mapping[str, Any]]) -> None:
+        self._guard, self._history, self._snapshot = guard, history, snapshot
+        self._followers: dict[int, tuple[Connection, Call]] = {}
+        self.who: Callable[[Connection], str] = lambda _connection: "somebody"
+        self.settle: Callable[[Connection], None] = lambda _connection: None
+        history.listeners.append(self._tell_followers)
+
+    def service(self, acting: bool) -> Service:
+        """What the control socket (``acting``) or the status socket offers."""
+        reading: dict[str, Method] = {"GetSnapshot": self.get_snapshot, "GetEvents": self.get_events, "GetSettings": self.get_settings}
+        orders: dict[str, Method] = {"SetVerbose": self.set_verbose, "Restart": self.restart, "Pause": self.pause, "Resume": self.resume}
+        if not acting:
+            orders = dict.fromkeys(orders, _closed)
+        interface = Interface(DESCRIPTION.read_text("utf-8"), {**reading, **orders})
+        return Service("waguard", "waguard", __version__, "", [interface])
+
+    def get_snapshot(self, connection: Connection, call: Call) -> None:
+        connection.reply(call, {"snapshot": self._snapshot()})
+
+    def get_events(self, connection: Connection, call: Call) -> None:
+        since, last = _number(call, "since"), _number(call, "last")
+        follow = _switch(call, "follow")
+        if follow and not call.more:
+            raise RemoteError("org.varlink.service.ExpectedMore")
+        events = self._history.since(at=since or 0.0, last=None if last is None else int(last))
+        connection.reply(call, {"events": events}, continues=follow)
+        if follow:
+            self._followers[id(connection)] = (connection, call)
+
+    def get_settings(self, connection: Connection, call: Call) -> None:
+        connection.reply(call, {"settings": [
+            {"name": name, "value": settings.show_value(value, rules), "origin": origin, "help": rules["help"]}
+            for name, value, origin, rules in self._guard.settings.items()]})
+
+    def set_verbose(self, connection: Connection, call: Call) -> None:
+        on = call.parameters.get("on")
+        if not isinstance(on, bool):
+            raise invalid_parameter("on")
+        seconds, forever, restart = _number(call, "seconds"), _switch(call, "forever"), _switch(call, "restart", True)
+        if forever and seconds is not None:
+            raise invalid_parameter("forever")
+        guard, rules = self._guard, self._guard.settings.verbose
+        if on and not forever:
+            seconds = rules.default_lease if seconds is None else seconds
+            if not 1 <= seconds <= rules.longest_lease:
+                raise refused(f"a lease has to last from 1 s to {durations.show(rules.longest_lease)} (verbose.longest_lease)",
+                              "use --forever for a lease that only ends when it is given back")
+        warnings = _sas_warning(self._snapshot()) if on else []
+
+        def answer(message: str, refusal: str) -> None:
+            if refusal:
+                connection.error(call, "io.waguard.Refused", {"reason": refusal, "hint": ""})
+            else:
+                pending = guard.memory.policy.request is not None
+                connection.reply(call, {"message": message + ("; the agent is restarted to read it" if pending else ""),
+                                        "warnings": warnings})
+            self.settle(connection)
+
+        if on:
+            guard.verbose.turn_on(None if forever else seconds, restart, self.who(connection), answer)
+        else:
+            guard.verbose.turn_off(self.who(connection), answer)
+
+    def restart(self, connection: Connection, call: Call) -> None:
+        force = _switch(call, "force")
+        refusal = self._guard.ask_restart(f"asked for by {self.who(connection)}", force)
+        if refusal:
+            raise refused(refusal, "" if force else "waguardctl restart --force does it all the same")
+        connection.reply(call, {"message": "the agent is being restarted"})
+
+    def pause(self, connection: Connection, call: Call) -> None:
+        seconds = _number(call, "seconds")
+        if seconds is not None and not 1 <= seconds <= _YEAR:
+            raise invalid_parameter("seconds")
+        self._guard.pause(seconds, self.who(connection))
+        until = "until waguardctl resume" if seconds is None else f"for {durations.show(seconds)}"
+        connection.reply(call, {"message": f"paused {until}: nothing is started or restarted"})
+
+    def resume(self, connection: Connection, call: Call) -> None:
+        if not self._guard.resume(self.who(connection)):
+            raise refused("waguard is not paused")
+        connection.reply(call, {"message": "waguard works again"})
+
+    def _tell_followers(self, event: Event) -> None:
+        for key, (connection, call) in list(self._followers.items()):
+            connection.reply(call, {"events": [event.to_json()]}, continues=True)
+            if connection.closed:
+                del self._followers[key]
+            self.settle(connection)
+
+
+def _closed(_connection: Connection, _call: Call) -> None:
+    """An order on the status socket, which is open to all."""
+    raise RemoteError("org.varlink.service.PermissionDenied")
+
+
+def _number(call: Call, name: str) -> Optional[float]:
+    value: Union[object, None] = call.parameters.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1e12 < value < 1e12:
+        raise invalid_parameter(name)
+    return float(value)
+
+
+def _switch(call: Call, name: str, default: bool = False) -> bool:
+    value = call.parameters.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise invalid_parameter(name)
+    return value
+
+
+def _sas_warning(snapshot: Mapping[str, Any]) -> list[str]:
+    """Before 2.14 the agent's logger does not remove SAS tokens (WALinuxAgent PR #3335)."""
+    from waguard.agent import versions
+
+    told = snapshot["agent"]["versions"]
+    version = versions.try_parse(told["goal_state"] or told["daemon"])
+    if version is not None and versions.generation(version).log_redacts_sas:
+        return []
+    which = f"agent {version}" if version else "an agent before 2.14"
+    return [f"{which} writes SAS tokens to its log in clear when verbose: keep the log to yourself"]

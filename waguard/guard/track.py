@@ -1,0 +1,91 @@
+"""Follows the agent's two processes: the daemon and its handler, each by a pidfd, so that an end is known in milliseconds."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+from typing import Optional
+
+from waguard.agent import processes
+from waguard.guard.loop import Loop
+from waguard.observe import process
+from waguard.observe.process import Process
+
+
+class _Watched:
+    """One process and the pidfd on it."""
+
+    def __init__(self, loop: Loop, ended: Callable[[Process], None]) -> None:
+        self._loop, self._ended = loop, ended
+        self._pidfd: Optional[int] = None
+        self.process: Optional[Process] = None
+
+    def follow(self, pid: int, accept: Callable[[Process], bool]) -> bool:
+        """Watch this pid if it is what is wanted. The pidfd comes first, so that the pid cannot change hands in between."""
+        if self.process is not None and self.process.pid == pid:
+            return True
+        pidfd = process.open_pidfd(pid)
+        found = process.read(pid) if pidfd is not None else None
+        if pidfd is None or found is None or not accept(found):
+            if pidfd is not None:
+                os.close(pidfd)
+            return False
+        self.drop()
+        self._pidfd, self.process = pidfd, found
+        self._loop.watch(pidfd, select.EPOLLIN, lambda _events: self._gone())
+        return True
+
+    def refresh(self) -> None:
+        """Read it anew. Its end is the pidfd's business, not found here."""
+        if self.process is not None:
+            self.process = process.read(self.process.pid) or self.process
+
+    def drop(self) -> None:
+        if self._pidfd is not None:
+            self._loop.unwatch(self._pidfd)
+            os.close(self._pidfd)
+        self._pidfd = self.process = None
+
+    def _gone(self) -> None:
+        was = self.process
+        self.drop()
+        if was is not None:
+            self._ended(was)
+
+
+class Track:
+    """The agent's processes. ``problem`` says why they could not be told at the last look; empty when they could."""
+
+    def __init__(self, loop: Loop, daemon_ended: Callable[[Process], None], handler_ended: Callable[[Process], None]) -> None:
+        self._daemon = _Watched(loop, daemon_ended)
+        self._handler = _Watched(loop, handler_ended)
+        self.problem = ""
+
+    @property
+    def daemon(self) -> Optional[Process]:
+        return self._daemon.process
+
+    @property
+    def handler(self) -> Optional[Process]:
+        return self._handler.process
+
+    def look(self, main_pid: int) -> None:
+        """Bring both up to date. ``main_pid`` is the service's main process, 0 for none."""
+        try:
+            self._look(main_pid)
+            self.problem = ""
+        except OSError as error:
+            self.problem = f"/proc cannot be read: {error.strerror}"
+
+    def _look(self, main_pid: int) -> None:
+        if main_pid == 0 or not self._daemon.follow(main_pid, lambda found: processes.is_daemon(found.argv)):
+            if self._daemon.process is not None and self._daemon.process.pid != main_pid:
+                self._daemon.drop()
+            self._handler.drop()
+            return
+        self._daemon.refresh()
+        newest = process.handler_of(main_pid)
+        if newest is not None:
+            self._handler.follow(newest.pid, lambda _found: True)
+        self._handler.refresh()

@@ -1,0 +1,219 @@
+"""Carries out the verbose lease: the file in a thread, the state in the loop, and durable before each step.
+
+decide/lease.py says what the phases mean; act/confwrite.py writes; agent/confedit.py knows the line.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Optional
+
+from waguard import durations
+from waguard.act import confwrite
+from waguard.agent import conf, confedit
+from waguard.decide import lease as leases
+from waguard.decide import term
+from waguard.decide.lease import Lease, Phase
+from waguard.decide.term import Moment
+from waguard.guard.loop import Loop
+from waguard.guard.workers import TimedOut, Worker
+
+Answer = Callable[[str, str], None]
+"""``answer(message, refusal)``: exactly one of the two is not empty."""
+
+_DURABLE_WITHIN = 10.0
+_AGAIN = 60.0
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the lease needs of the guard. ``save(durable)`` writes all state, ``durable`` is called once it is on disk."""
+
+    moment: Callable[[], Moment]
+    save: Callable[[Optional[Callable[[], None]]], None]
+    event: Callable[..., None]
+    want_restart: Callable[[str], None]
+    drop_restart: Callable[[], bool]
+    conf_path: Callable[[], Path]
+
+
+class Verbose:
+    """The one lease there can be."""
+
+    def __init__(self, loop: Loop, hooks: Hooks, worker: Worker) -> None:
+        self._loop, self._hooks, self._worker = loop, hooks, worker
+        self.lease: Optional[Lease] = None
+        self.own_mark: Optional[tuple[int, int]] = None
+        """Length and CRC of the conf as we last wrote it, so that our own edit is not taken for an administrator's."""
+        self._retry_at = 0.0
+        self._told = False
+
+    @property
+    def busy(self) -> bool:
+        return self._worker.busy_since is not None
+
+    def turn_on(self, seconds: Optional[float], restart: bool, by: str, answer: Answer) -> None:
+        """Begin a lease, or give a running one a new end."""
+        if self.busy:
+            answer("", "another change of waagent.conf is under way")
+        elif self.lease is not None and self.lease.phase is Phase.ACTIVE:
+            self.lease = replace(self.lease, term=term.of(seconds, self._hooks.moment()), by=by)
+            self._hooks.save(None)
+            self._hooks.event("verbose-on", f"the verbose lease was given a new end: {_until(seconds)}", by=by)
+            answer(f"verbose logging was on already; it now stays on {_until(seconds)}", "")
+        elif self.lease is not None:
+            answer("", "an earlier lease is still being ended")
+        else:
+            self._grant(seconds, restart, by, answer)
+
+    def turn_off(self, by: str, answer: Answer) -> None:
+        """End the lease now."""
+        if self.busy:
+            answer("", "another change of waagent.conf is under way")
+        elif self.lease is None:
+            answer("", "there is no verbose lease; a Logs.Verbose=y that was set by hand is left to that hand")
+        else:
+            self._end(f"given back by {by}", answer)
+
+    def tick(self) -> None:
+        """End the lease when it is due, and try again what failed before."""
+        lease, moment = self.lease, self._hooks.moment()
+        if lease is None or self.busy or moment.now < self._retry_at:
+            return
+        if lease.phase is not Phase.ACTIVE or term.over(lease.term, moment):
+            self._end("its time is over", _nobody)
+
+    def recover(self) -> None:
+        """After a start of the guard: find out how far a lease had come, by what the file says."""
+        lease = self.lease
+        if lease is None or lease.phase is not Phase.GRANTING:
+            return  # ACTIVE is as it should be; ENDING is taken up by the next tick.
+        try:
+            ours = confedit.restore(confwrite.read(Path(lease.path)).data, lease.edit)
+            edited = ours.outcome is confedit.Outcome.RESTORED
+        except confwrite.Refused:
+            edited = False
+        if edited:
+            self.lease = replace(lease, phase=Phase.ACTIVE)
+            if lease.restart:
+                self._hooks.want_restart("verbose logging was turned on")
+            self._hooks.event("verbose-on", f"verbose logging is on, granted before the guard's own restart, by {lease.by}")
+        else:
+            self.lease = None
+        self._hooks.save(None)
+
+    def _grant(self, seconds: Optional[float], restart: bool, by: str, answer: Answer) -> None:
+        moment, path = self._hooks.moment(), self._hooks.conf_path()
+
+        def work() -> str:
+            original = confwrite.read(path)
+            parsed = conf.parse(original.data)
+            if parsed.error:
+                raise confwrite.Refused(f"{path}: {parsed.error}")
+            if parsed.switch(leases.KEY):
+                line = parsed.effective(leases.KEY).line
+                raise confwrite.Refused(f"{leases.KEY}=y stands in {path}:{line} already, set by hand; nothing to lease")
+            edit = confedit.set_value(original.data, leases.KEY, leases.VALUE)
+            self._durably(Lease(str(path), replace(edit, data=b""), Phase.GRANTING, moment.wall,
+                                term.of(seconds, moment), restart, by))
+            self._replace(original, edit.data)
+            return ""
+
+        def done(_result: object, error: Optional[BaseException]) -> None:
+            if error is not None:
+                self._failed(error, answer, "verbose logging could not be turned on")
+                return
+            assert self.lease is not None
+            self.lease = replace(self.lease, phase=Phase.ACTIVE)
+            if restart:
+                self._hooks.want_restart("verbose logging was turned on")
+            self._hooks.save(None)
+            self._hooks.event("verbose-on", f"verbose logging is on {_until(seconds)}, asked for by {by}", by=by)
+            answer(f"verbose logging is on {_until(seconds)}", "")
+
+        self._worker.run(work, 2 * _DURABLE_WITHIN, done)
+
+    def _end(self, why: str, answer: Answer) -> None:
+        lease = self.lease
+        assert lease is not None
+        resumed = lease.phase is Phase.ENDING
+
+        def work() -> str:
+            self._durably(replace(lease, phase=Phase.ENDING))
+            try:
+                original = confwrite.read(Path(lease.path))
+            except confwrite.Refused:
+                if Path(lease.path).exists():
+                    raise
+                return "gone"
+            undone = confedit.restore(original.data, lease.edit)
+            if undone.outcome is confedit.Outcome.SUPERSEDED:
+                line = conf.parse(original.data).raw(leases.KEY)
+                was = None if lease.edit.before is None else conf.parse(lease.edit.before).raw(leases.KEY)
+                # Killed between putting the line back and noting it: the file is as it should be.
+                return "restored" if resumed and line == was else "superseded"
+            self._replace(original, undone.data)
+            return "restored"
+
+        def done(result: object, error: Optional[BaseException]) -> None:
+            if error is not None:
+                self._failed(error, answer, "verbose logging could not be turned off")
+                return
+            self.lease, self._told = None, False
+            self._ended(str(result), lease, why)
+            self._hooks.save(None)
+            answer({"restored": "verbose logging is off; the line is as it was",
+                    "superseded": f"{lease.path}: {leases.KEY} was edited by somebody else during the lease; it is left as it is",
+                    }.get(str(result), f"{lease.path} is gone, so there is nothing to put back"), "")
+
+        self._worker.run(work, 2 * _DURABLE_WITHIN, done)
+
+    def _ended(self, result: str, lease: Lease, why: str) -> None:
+        if result != "restored":
+            self._hooks.event("verbose-superseded", f"{lease.path}: {leases.KEY} is not the leased line any more; left as it is")
+            return
+        # If the agent never came to read the leased line, it need not be restarted to forget it.
+        if not self._hooks.drop_restart() and lease.restart:
+            self._hooks.want_restart("verbose logging was turned off")
+        self._hooks.event("verbose-off", f"verbose logging is off again: {why}")
+
+    def _failed(self, error: BaseException, answer: Answer, what: str) -> None:
+        said = str(error) or type(error).__name__
+        if isinstance(error, TimedOut):
+            said = "the file system did not take the write in time (is a backup freezing it?); the guard goes on trying"
+        elif self.lease is not None and self.lease.phase is Phase.GRANTING:
+            self.lease = None
+            self._hooks.save(None)
+        self._retry_at = self._hooks.moment().now + _AGAIN
+        if not self._told or answer is not _nobody:
+            self._hooks.event("verbose-trouble", f"{what}: {said}")
+        self._told = self.lease is not None
+        answer("", said)
+
+    def _durably(self, lease: Lease) -> None:
+        """In the worker's thread: have the loop write the lease down, and wait until the disk has it."""
+        durable = threading.Event()
+
+        def save() -> None:
+            self.lease = lease
+            self._hooks.save(durable.set)
+
+        self._loop.soon(save)
+        if not durable.wait(_DURABLE_WITHIN):
+            raise confwrite.Refused("the lease could not be written down in time (is the disk frozen or full?)")
+
+    def _replace(self, original: confwrite.Original, data: bytes) -> None:
+        self.own_mark = (len(data), zlib.crc32(data))
+        confwrite.replace(original, data)
+
+
+def _until(seconds: Optional[float]) -> str:
+    return "until it is turned off" if seconds is None else f"for {durations.show(seconds)}"
+
+
+def _nobody(_message: str, _refusal: str) -> None:
+    """Nobody waits for the answer."""

@@ -1,0 +1,95 @@
+"""From the verdict to findings: which entries of the catalogue hold now, each with its evidence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from waguard import durations
+from waguard.judge.catalogue import Finding
+from waguard.judge.evidence import Evidence
+from waguard.judge.liveness import AgentState, Liveness, Rest
+from waguard.observe import Known
+from waguard.settings import Settings
+
+CRASH_LOOP = 3
+_DISK_BLOCKED = 90.0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the guard itself adds: the policy's and the lease's standing, and observers that fail (name: why)."""
+
+    ration_used_up: bool = False
+    paused: bool = False
+    leased: bool = False
+    failing: tuple[tuple[str, str], ...] = ()
+
+
+def judge(evidence: Evidence, live: Liveness, standing: Standing, settings: Settings) -> tuple[Finding, ...]:
+    """Every finding that holds now, in no particular order."""
+    return (*_agent(evidence, live, settings), *_unit(evidence, live), *_conf(evidence, standing),
+            *_surroundings(evidence, live), *_guard(standing))
+
+
+def _agent(evidence: Evidence, live: Liveness, settings: Settings) -> Iterator[Finding]:
+    by_state = {AgentState.NOT_INSTALLED: "agent-not-installed", AgentState.DOWN: "agent-not-running",
+                AgentState.HUNG: "agent-hung", AgentState.HANDLER_MISSING: "agent-handler-missing"}
+    if live.state in by_state:
+        yield Finding(by_state[live.state], live.why)
+    if live.rest in (Rest.STOPPED, Rest.SLEEPING):
+        yield Finding("agent-stopped", live.why)
+    if live.rest is Rest.MASKED:
+        yield Finding("agent-masked", live.why)
+    ends = len(live.history.exits)
+    if ends >= CRASH_LOOP:
+        yield Finding("agent-crash-loop", f"the daemon ended by itself {ends} times within the last 15 minutes")
+    if live.state is AgentState.PROVISIONING and evidence.daemon is not None:
+        since = evidence.now - evidence.daemon.started
+        if since > settings.liveness.provisioning_limit:
+            yield Finding("agent-provisioning", live.why)
+    if live.blocked:
+        yield Finding("agent-unkillable", f"in state D at {live.history.blocked_looks} looks in a row: {', '.join(live.blocked)}")
+    if live.suspect:
+        yield Finding("status-not-reported", live.why)
+
+
+def _unit(evidence: Evidence, live: Liveness) -> Iterator[Finding]:
+    if not isinstance(evidence.unit, Known) or not evidence.unit.value.loaded or evidence.unit.value.kind != "systemd":
+        return
+    unit = evidence.unit.value
+    if unit.disabled:
+        yield Finding("agent-disabled", f"systemctl is-enabled {unit.name}: {unit.file_state}")
+    if unit.restart in ("no", "") and not unit.masked:
+        yield Finding("agent-autorestart-missing", f"{unit.name} has Restart={unit.restart or 'no'}")
+
+
+def _conf(evidence: Evidence, standing: Standing) -> Iterator[Finding]:
+    conf = evidence.conf
+    if not isinstance(conf, Known):
+        if conf.at > 0:
+            yield Finding("conf-unreadable", conf.why)
+        return
+    facts = conf.value
+    if facts.problem:
+        yield Finding("conf-missing", facts.problem)
+        return
+    if not facts.extensions_enabled:
+        yield Finding("extensions-disabled", f"{facts.path}: Extensions.Enabled=n")
+    if facts.verbose and not standing.leased:
+        yield Finding("verbose-left-on", f"{facts.path}:{facts.verbose_line}: Logs.Verbose=y, and no lease to end it")
+
+
+def _surroundings(evidence: Evidence, live: Liveness) -> Iterator[Finding]:
+    wireserver = evidence.wireserver
+    if isinstance(wireserver, Known) and not wireserver.value.success:
+        yield Finding("wireserver-unreachable", wireserver.value.problem)
+    if evidence.disk_blocked_for > _DISK_BLOCKED:
+        yield Finding("filesystem-frozen", f"a write of waguard has been asleep for {durations.show(evidence.disk_blocked_for)}")
+
+
+def _guard(standing: Standing) -> Iterator[Finding]:
+    if standing.ration_used_up:
+        yield Finding("agent-restart-exhausted", "the agent needs a restart, and the ration is used up")
+    for name, why in standing.failing:
+        yield Finding("observer-failing", f"{name}: {why}")

@@ -1,0 +1,306 @@
+"""Does the agent work? Pure: evidence and what was seen before in, a verdict out.
+
+No single sign is enough. The status file is written at every turn of the loop, but a turn may legitimately take minutes (a black-holed
+wire server) or an hour (an extension pass); the heartbeat line is certain but comes every 30 minutes; the handler's CPU time
+says that something moves. So the agent is called hung only when two of them agree, the wire server answers, and no
+extension is being worked on (rules and limits: WALinuxAgent azurelinuxagent/ga/update.py, azurelinuxagent/common/protocol/goal_state.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Optional
+
+from waguard import durations
+from waguard.agent import versions
+from waguard.agent.logstate import EndKind, Phase
+from waguard.judge.evidence import Evidence
+from waguard.observe import Known
+from waguard.observe.unit import UnitState
+from waguard.settings import LivenessSettings
+
+EXIT_WINDOW = 900.0
+_UNKILLABLE_LOOKS = 3
+
+
+class AgentState(str, Enum):
+    """The closed set of what the agent can be; also the labels of ``waguard_agent_state``."""
+
+    RUNNING = "running"
+    STARTING = "starting"
+    PROVISIONING = "provisioning"
+    BUSY = "busy"
+    DOWN = "down"
+    HUNG = "hung"
+    HANDLER_MISSING = "handler-missing"
+    RESTING = "resting"
+    NOT_INSTALLED = "not-installed"
+    UNKNOWN = "unknown"
+
+
+class Rest(str, Enum):
+    """Who or what wants the agent not to run."""
+
+    STOPPED = "stopped"
+    DISABLED = "disabled"
+    MASKED = "masked"
+    CONDITION = "condition"
+    PACKAGES = "packages"
+    SLEEPING = "disable_agent"
+    NEVER_STARTED = "never-started"
+
+
+@dataclass(frozen=True)
+class History:
+    """What liveness remembers from look to look. Moments are CLOCK_BOOTTIME seconds.
+
+    ``exits``: unasked ends of the daemon within the last quarter of an hour, kept by the guard.
+    """
+
+    status_mtime: Optional[float] = None
+    status_changed: Optional[float] = None
+    beat: Optional[tuple[str, int, float]] = None
+    beat_seen: Optional[float] = None
+    handler_pid: int = 0
+    handler_cpu: float = -1.0
+    cpu_changed: Optional[float] = None
+    suspect_looks: int = 0
+    handler_missing_since: Optional[float] = None
+    blocked_looks: int = 0
+    looked: float = 0.0
+    exits: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Liveness:
+    """The verdict. ``why`` is one sentence with the evidence. ``seen_working`` is the newest proof of life, CLOCK_BOOTTIME."""
+
+    state: AgentState
+    why: str
+    history: History
+    rest: Optional[Rest] = None
+    busy: str = ""
+    suspect: bool = False
+    seen_working: Optional[float] = None
+    seen_by: str = ""
+    blocked: tuple[str, ...] = ()
+    gates: tuple[str, ...] = field(default=())
+
+
+def judge(evidence: Evidence, history: History, rules: LivenessSettings, boot_grace: float) -> Liveness:
+    """The verdict of this look. ``history`` is that of the last look; the verdict carries the new one."""
+    history = _remember(evidence, history)
+    if not isinstance(evidence.unit, Known):
+        return Liveness(AgentState.UNKNOWN, evidence.unit.why, history)
+    unit = evidence.unit.value
+    if not unit.loaded:
+        return Liveness(AgentState.NOT_INSTALLED, "neither walinuxagent.service nor waagent.service exists", history)
+    if unit.active in ("active", "activating", "reloading") and not unit.awaits_restart:
+        return _alive(evidence, unit, history, rules)
+    return _not_running(evidence, unit, replace(history, suspect_looks=0, handler_missing_since=None), boot_grace)
+
+
+def _remember(evidence: Evidence, history: History) -> History:
+    """When each sign of life last moved, by the steady clock: a wall clock that jumps must not make an agent look dead."""
+    now = evidence.now
+    if isinstance(evidence.libdir, Known) and evidence.libdir.value.status_mtime != history.status_mtime:
+        mtime = evidence.libdir.value.status_mtime
+        if mtime is not None:
+            # Found at the first look: its age is all there is. Later: it moved since the last look.
+            changed = min(now, evidence.from_wall(mtime)) if history.status_mtime is None else now
+            history = replace(history, status_mtime=mtime, status_changed=changed)
+    if isinstance(evidence.log, Known) and evidence.log.value.heartbeat is not None:
+        beat = evidence.log.value.heartbeat
+        mark = (beat.id or "", beat.counter if beat.counter is not None else -1, beat.at or 0.0)
+        if mark != history.beat:
+            first = history.beat is None
+            seen = min(now, evidence.from_wall(beat.at)) if first and beat.at is not None else now
+            history = replace(history, beat=mark, beat_seen=seen)
+    handler = evidence.handler
+    if handler is None:
+        history = replace(history, handler_pid=0, handler_cpu=-1.0, cpu_changed=None)
+    elif (handler.pid, handler.cpu_seconds) != (history.handler_pid, history.handler_cpu):
+        history = replace(history, handler_pid=handler.pid, handler_cpu=handler.cpu_seconds, cpu_changed=now)
+    blocked = any(process is not None and process.blocked for process in (evidence.daemon, handler))
+    return replace(history, blocked_looks=history.blocked_looks + 1 if blocked else 0, looked=now,
+                   exits=tuple(at for at in history.exits if at > now - EXIT_WINDOW))
+
+
+def _not_running(evidence: Evidence, unit: UnitState, history: History, boot_grace: float) -> Liveness:
+    """The unit is not up: is that somebody's wish?"""
+    def rests(rest: Rest, why: str) -> Liveness:
+        return Liveness(AgentState.RESTING, why, history, rest=rest)
+
+    name = unit.name
+    if unit.masked:
+        return rests(Rest.MASKED, f"{name} is masked by an administrator")
+    if unit.awaits_restart:
+        return Liveness(AgentState.DOWN, f"{name} ended ({_how(unit)}); systemd restarts it", history)
+    if evidence.transaction is not None:
+        return rests(Rest.PACKAGES, evidence.transaction)
+    if unit.disabled:
+        return rests(Rest.DISABLED, f"{name} is disabled" + (" and was stopped" if unit.stopped_on_request else ""))
+    if unit.condition_failed:
+        return rests(Rest.CONDITION, f"{name} has a start condition that does not hold here "
+                                     f"(systemctl show -p Conditions {name})")
+    if _stopped(evidence, unit):
+        return rests(Rest.STOPPED, f"{name} was stopped on request")
+    if unit.active == "deactivating":
+        return Liveness(AgentState.DOWN, f"{name} is ending ({_how(unit)})", history)
+    if not unit.started_ever and unit.kind == "systemd" and unit.result == "success":
+        if evidence.now < boot_grace:
+            return rests(Rest.NEVER_STARTED, f"{name} was not started since boot, {durations.show(evidence.now)} ago")
+        return Liveness(AgentState.DOWN, f"{name} is enabled but was not started since boot", history)
+    return Liveness(AgentState.DOWN, f"{name} ended by itself ({_how(unit)})", history)
+
+
+def _stopped(evidence: Evidence, unit: UnitState) -> bool:
+    """Asked to stop. Without systemd the daemon's own last word tells: it logs the SIGTERM that a stop sends."""
+    if unit.kind == "systemd":
+        return unit.stopped_on_request
+    if not isinstance(evidence.log, Known):
+        return False
+    end, start = evidence.log.value.daemon_end, evidence.log.value.daemon_started
+    after_start = end is not None and (start is None or start.at is None or end.at is None or end.at >= start.at)
+    return end is not None and end.kind is EndKind.TERMINATED and after_start
+
+
+def _how(unit: UnitState) -> str:
+    """How the main process ended (waitid(2): CLD_EXITED 1, CLD_KILLED 2, CLD_DUMPED 3)."""
+    if unit.result == "start-limit-hit":
+        return "start-limit-hit: systemd gave up"
+    if unit.exit_code == 1:
+        return f"exit status {unit.exit_status}"
+    if unit.exit_code in (2, 3):
+        return f"killed by signal {unit.exit_status}"
+    return unit.result if unit.kind == "systemd" else "its process is gone"
+
+
+def _alive(evidence: Evidence, unit: UnitState, history: History, rules: LivenessSettings) -> Liveness:
+    if evidence.processes_unknown:
+        return Liveness(AgentState.UNKNOWN, evidence.processes_unknown, history)
+    daemon, handler = evidence.daemon, evidence.handler
+    if unit.active == "activating" or daemon is None:
+        return Liveness(AgentState.STARTING, f"{unit.name} is starting", replace(history, suspect_looks=0))
+    blocked = tuple(f"{process.pid}/{name}" for process in (daemon, handler) if process is not None
+                    for name in process.blocked_threads)
+    gates = (f"a thread of the agent is in state D ({', '.join(blocked)})",) if blocked else ()
+    if isinstance(evidence.libdir, Known) and evidence.libdir.value.disable_agent:
+        return Liveness(AgentState.RESTING, f"{evidence.libdir.value.path}/disable_agent makes the daemon sleep for ever",
+                        history, rest=Rest.SLEEPING)
+    verdict = (_without_handler(evidence, history, rules) if handler is None
+               else _with_handler(evidence, replace(history, handler_missing_since=None), rules))
+    return replace(verdict, blocked=blocked if history.blocked_looks >= _UNKILLABLE_LOOKS else (),
+                   gates=gates + verdict.gates)
+
+
+def _without_handler(evidence: Evidence, history: History, rules: LivenessSettings) -> Liveness:
+    daemon = evidence.daemon
+    assert daemon is not None
+    phase = _phase(evidence)
+    since = history.handler_missing_since if history.handler_missing_since is not None else evidence.now
+    history = replace(history, handler_missing_since=since, suspect_looks=0)
+    if phase:
+        gate = f"the agent is {phase}"
+        return Liveness(AgentState.PROVISIONING, f"{phase} for {durations.show(evidence.now - daemon.started)}", history,
+                        gates=(gate,))
+    missing = evidence.now - max(since, daemon.started)
+    if missing < rules.handler_missing:
+        return Liveness(AgentState.STARTING, f"daemon {daemon.pid} runs, its handler is not there yet "
+                                             f"({durations.show(missing)})", history)
+    return Liveness(AgentState.HANDLER_MISSING,
+                    f"daemon {daemon.pid} has had no handler process for {durations.show(missing)}", history)
+
+
+def _phase(evidence: Evidence) -> str:
+    """What legitimately keeps the daemon from launching a handler; empty for nothing."""
+    if isinstance(evidence.log, Known):
+        phase = evidence.log.value.phase
+        if phase is Phase.PROVISIONING:
+            return "provisioning"
+        if phase is Phase.CLOUD_INIT:
+            return "waiting for cloud-init"
+        if phase is Phase.PROTOCOL_DETECTION:
+            return "looking for the wire server"
+    if isinstance(evidence.libdir, Known) and not evidence.libdir.value.provisioned:
+        return "provisioning"
+    return ""
+
+
+def _with_handler(evidence: Evidence, history: History, rules: LivenessSettings) -> Liveness:
+    handler = evidence.handler
+    assert handler is not None
+    now = evidence.now
+    busy = _busy(evidence, rules)
+    signs = [(moment, by) for moment, by in ((history.status_changed, "status file"), (history.beat_seen, "heartbeat line"))
+             if moment is not None and moment >= handler.started]
+    seen, by = max(signs, default=(None, ""))
+    limit = max(rules.status_stale, rules.status_stale_periods * _period(evidence))
+    quiet = now - max(handler.started, history.status_changed or 0.0)
+    writes_status = history.status_mtime is not None or _writes_status(evidence)
+    suspect = quiet > limit and not busy and writes_status
+    history = replace(history, suspect_looks=history.suspect_looks + 1 if suspect else 0)
+
+    def verdict(state: AgentState, why: str) -> Liveness:
+        return Liveness(state, why, history, busy=busy, suspect=suspect, seen_working=seen, seen_by=by,
+                        gates=(busy,) if busy else ())
+
+    if busy:
+        return verdict(AgentState.BUSY, busy)
+    if suspect:
+        said = f"the status file has not been written for {durations.show(quiet)}"
+        second = _second_sign(evidence, history, rules, limit)
+        if not second:
+            return verdict(AgentState.RUNNING, f"{said}, but the handler still works now and then")
+        if not (isinstance(evidence.wireserver, Known) and evidence.wireserver.value.success):
+            return verdict(AgentState.RUNNING, f"{said}; the wire server is not known to answer, so the loop may just be slow")
+        if history.suspect_looks >= rules.hung_checks:
+            return verdict(AgentState.HUNG, f"{said}, and {second}, though the wire server answers")
+        return verdict(AgentState.RUNNING, f"{said}, and {second}; looking again")
+    if seen is None:
+        return verdict(AgentState.STARTING if now - handler.started < limit else AgentState.RUNNING,
+                       f"handler {handler.pid} runs, no sign of a finished turn yet")
+    return verdict(AgentState.RUNNING, f"last seen working {durations.show(now - seen)} ago by its {by}")
+
+
+def _busy(evidence: Evidence, rules: LivenessSettings) -> str:
+    """An extension pass that is open: the loop is at work, however long the turn."""
+    mark = evidence.log.value.pass_open if isinstance(evidence.log, Known) else None
+    if mark is None or mark.at is None:
+        return ""
+    handler = evidence.handler
+    begun = evidence.from_wall(mark.at)
+    if handler is not None and begun < handler.started - 1.0:
+        return ""  # It was opened by an earlier handler and will never be closed.
+    open_for = evidence.now - begun
+    if not 0 <= open_for <= rules.pass_limit:
+        return ""
+    return f"extensions are being worked on for {durations.show(open_for)}"
+
+
+def _second_sign(evidence: Evidence, history: History, rules: LivenessSettings, limit: float) -> str:
+    """The sign that has to agree with a stale status file."""
+    handler = evidence.handler
+    assert handler is not None
+    if handler.state == "T":
+        return f"handler {handler.pid} is stopped (state T)"
+    still = evidence.now - (history.cpu_changed if history.cpu_changed is not None else evidence.now)
+    if still >= limit:
+        return f"handler {handler.pid} has used no CPU time for {durations.show(still)}"
+    version = evidence.version
+    if history.beat is not None or (version is not None and versions.generation(version).has_heartbeat_line):
+        quiet = evidence.now - max(history.beat_seen or 0.0, handler.started)
+        if quiet > rules.heartbeat_stale:
+            return f"no [HEARTBEAT] line for {durations.show(quiet)}"
+    return ""
+
+
+def _period(evidence: Evidence) -> float:
+    return evidence.conf.value.period if isinstance(evidence.conf, Known) else 6.0
+
+
+def _writes_status(evidence: Evidence) -> bool:
+    """This generation of the agent writes a status file at all."""
+    version = evidence.version
+    return version is not None and versions.generation(version).status_file is not versions.StatusPlace.NONE

@@ -1,0 +1,56 @@
+"""Reading files that belong to others: bounded, without following surprises, never blocking on a FIFO."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+class Unusable(Exception):
+    """The file cannot be read as a file. The text is for a person and names the path."""
+
+
+def read(path: Path, limit: int) -> bytes:
+    """The whole of a regular file. Raises FileNotFoundError, or Unusable: not a file, too large, no permission, I/O error."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Unusable(f"{path}: {error.strerror}") from error
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            raise Unusable(f"{path}: not a regular file")
+        if info.st_size > limit:
+            raise Unusable(f"{path}: larger than {limit // 1024} KiB")
+        parts: list[bytes] = []
+        size = 0
+        while size <= limit:
+            part = os.read(fd, 65536)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+            size += len(part)
+        raise Unusable(f"{path}: larger than {limit // 1024} KiB")
+    except OSError as error:
+        raise Unusable(f"{path}: {error.strerror}") from error
+    finally:
+        os.close(fd)
+
+
+def names(path: Path, limit: int) -> list[str]:
+    """Names in a directory. Raises FileNotFoundError, or Unusable when there are more than ``limit`` (WALinuxAgent #1759: 1.8 million)."""
+    found = []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                found.append(entry.name)
+                if len(found) > limit:
+                    raise Unusable(f"{path}: more than {limit} entries")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Unusable(f"{path}: {error.strerror}") from error
+    return found

@@ -1,0 +1,149 @@
+"""What systemd says of the agent's unit: one ``systemctl show``, parsed.
+
+No D-Bus library is in every target distribution; ``systemctl show`` is, takes 5 ms and is asked for only when something
+happened. Property names: systemd.directives(7), org.freedesktop.systemd1(5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+_PROPERTIES = (
+    "Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "Restart", "RestartUSec", "NRestarts",
+    "MainPID", "InvocationID", "ConditionResult", "ConditionTimestampMonotonic", "Job", "Type", "ExecMainCode",
+    "ExecMainStatus", "ExecMainStartTimestampMonotonic", "ExecMainExitTimestampMonotonic",
+    "ActiveEnterTimestampMonotonic", "ActiveExitTimestampMonotonic", "InactiveEnterTimestampMonotonic",
+)
+
+
+def show_argv(names: Sequence[str]) -> list[str]:
+    """The command whose output ``parse`` reads."""
+    return ["systemctl", "show", "--no-pager", "-p", ",".join(_PROPERTIES), *names]
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """One unit as systemd sees it. Moments are CLOCK_MONOTONIC seconds, 0.0 for "never in this boot".
+
+    ``kind`` is "command" for a service that is only known by its process; then most of it keeps the defaults.
+    """
+
+    name: str
+    load: str = "loaded"
+    active: str = "inactive"
+    sub: str = "dead"
+    result: str = "success"
+    file_state: str = "enabled"
+    restart: str = "no"
+    restart_delay: float = 0.1
+    n_restarts: int = 0
+    main_pid: int = 0
+    invocation: str = ""
+    condition_failed: bool = False
+    job: int = 0
+    exit_code: int = 0
+    exit_status: int = 0
+    main_start: float = 0.0
+    main_exit: float = 0.0
+    active_enter: float = 0.0
+    active_exit: float = 0.0
+    kind: str = "systemd"
+
+    @property
+    def loaded(self) -> bool:
+        """The unit exists (a masked one does too)."""
+        return self.load not in ("not-found", "")
+
+    @property
+    def masked(self) -> bool:
+        return self.load == "masked" or self.file_state in ("masked", "masked-runtime")
+
+    @property
+    def disabled(self) -> bool:
+        return self.file_state in ("disabled", "bad")
+
+    @property
+    def awaits_restart(self) -> bool:
+        """systemd's own Restart= has it: the unit is between death and rebirth."""
+        return self.sub in ("auto-restart", "auto-restart-queued")
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is under way: no job, no state that is a passage."""
+        return self.job == 0 and self.active in ("active", "inactive", "failed")
+
+    @property
+    def started_ever(self) -> bool:
+        """The main process was started at least once in this boot."""
+        return self.main_start > 0
+
+    @property
+    def stopped_on_request(self) -> bool:
+        """Somebody asked systemd to stop it, as opposed to its having ended by itself.
+
+        On a request the unit leaves "active" first and the process dies after; a process that ends by itself, by a signal
+        or with exit 0, is what makes the unit leave "active". The order of the two moments tells them apart, also
+        long afterwards. With Restart=always a unit never comes to rest as "inactive" unless somebody wanted it so.
+        Seen on systemd 252; states: systemd src/core/service.c.
+        """
+        if not self.started_ever or self.active not in ("inactive", "deactivating", "failed"):
+            return False
+        if self.active == "deactivating":
+            # Set once the stop was begun; the process of the present run is still there, or ended after it.
+            return self.main_exit < self.main_start or self.active_exit < self.main_exit
+        if self.active == "inactive" and (self.restart == "always" or self.result != "success"):
+            return True
+        return self.active_exit < self.main_exit
+
+
+def parse(text: str) -> list[UnitState]:
+    """States in the order asked for. Missing or odd properties take their defaults: systemd versions differ."""
+    return [_unit(dict(line.split("=", 1) for line in block.splitlines() if "=" in line))
+            for block in text.strip("\n").split("\n\n") if block.strip()]
+
+
+def _unit(raw: dict[str, str]) -> UnitState:
+    def moment(name: str) -> float:
+        return _number(raw.get(name, "")) / 1e6
+
+    return UnitState(
+        name=raw.get("Id", ""), load=raw.get("LoadState", ""), active=raw.get("ActiveState", ""),
+        sub=raw.get("SubState", ""), result=raw.get("Result", ""), file_state=raw.get("UnitFileState", ""),
+        restart=raw.get("Restart", ""), restart_delay=_span(raw.get("RestartUSec", "")),
+        n_restarts=_number(raw.get("NRestarts", "")), main_pid=_number(raw.get("MainPID", "")),
+        invocation=raw.get("InvocationID", ""),
+        condition_failed=raw.get("ConditionResult") == "no" and moment("ConditionTimestampMonotonic") > 0,
+        job=_number(raw.get("Job", "")), exit_code=_number(raw.get("ExecMainCode", "")),
+        exit_status=_number(raw.get("ExecMainStatus", "")), main_start=moment("ExecMainStartTimestampMonotonic"),
+        main_exit=moment("ExecMainExitTimestampMonotonic"), active_enter=moment("ActiveEnterTimestampMonotonic"),
+        active_exit=moment("ActiveExitTimestampMonotonic"))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
+
+
+_SPANS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0,
+          "month": 2629800.0, "y": 31557600.0}
+
+
+def _span(text: str) -> float:
+    """Seconds of systemd's time span form: ``5s``, ``1min 30s``, ``100ms``; ``infinity`` is inf (systemd.time(7))."""
+    if text == "infinity":
+        return float("inf")
+    total = 0.0
+    for word in text.split():
+        digits = word.rstrip("abcdefghijklmnopqrstuvwxyz")
+        try:
+            total += float(digits) * _SPANS[word[len(digits):]]
+        except (ValueError, KeyError):
+            return 0.1
+    return total
+
+
+def choose(states: Sequence[UnitState]) -> Optional[UnitState]:
+    """The agent's unit among those probed, in probing order: the first that exists, an unmasked one before a masked one."""
+    loaded = [state for state in states if state.loaded]
+    return next((state for state in loaded if not state.masked), loaded[0] if loaded else None)
