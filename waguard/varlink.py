@@ -14,6 +14,7 @@ import errno
 import json
 import os
 import re
+import select
 import socket
 import struct
 import time
@@ -29,9 +30,8 @@ PENDING_LIMIT = 1024 * 1024
 """A client that leaves more than this unread, in bytes, is dropped."""
 
 _CHUNK = 64 * 1024
-_ACCEPT_PAUSE = 0.01
+_INVALID_PARAMETER = "org.varlink.service.InvalidParameter"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-
 Address = Union[str, "os.PathLike[str]"]
 
 
@@ -67,7 +67,7 @@ class RemoteError(VarlinkError):
 
 def invalid_parameter(parameter: str) -> RemoteError:
     """The error for a parameter that is missing, of the wrong type or out of range."""
-    return RemoteError("org.varlink.service.InvalidParameter", {"parameter": parameter})
+    return RemoteError(_INVALID_PARAMETER, {"parameter": parameter})
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -81,8 +81,6 @@ class Decoder:
     Iterating stops where a whole message is no longer there and goes on after the next ``feed``. ProtocolError is for a
     message that is not a JSON object in UTF-8, or is longer than ``limit`` bytes, whether or not its end has come.
     """
-
-    __slots__ = ("_buffer", "_limit", "_scanned")
 
     def __init__(self, limit: int = REQUEST_LIMIT) -> None:
         self._buffer = bytearray()
@@ -142,8 +140,7 @@ class Peer(NamedTuple):
 
 def peer_of(sock: socket.socket) -> Peer:
     """SO_PEERCRED (unix(7)): the other end's process and ids at the time it connected. Raises OSError."""
-    form = struct.Struct("3i")
-    return Peer(*form.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, form.size)))
+    return Peer(*struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
 
 
 class Call(NamedTuple):
@@ -191,17 +188,20 @@ class Connection:
         return not self.closed and (bool(self._out) or (self._more_to_decode and self._open is None))
 
     def on_readable(self) -> list[Call]:
-        """Read once. Returns calls whose turn it is: any number of oneway ones, at most one that wants an answer."""
-        if not self.wants_read:
-            return []
+        """Read once. Returns calls whose turn it is: any number of oneway ones, at most one that wants an answer.
+
+        Also for EPOLLHUP, which epoll reports whether or not it was asked to.
+        """
         try:
-            data = self._socket.recv(_CHUNK)
+            data = b"" if self.closed or self._eof else self._socket.recv(_CHUNK)
         except BlockingIOError:
             return []
         except OSError as error:
             self.drop(str(error))
             return []
         self._eof = not data
+        if self._eof and not self.closed and self._hung_up():
+            self.drop("")
         self._decoder.feed(data)
         self._more_to_decode = len(self._decoder) > 0
         calls = self._due()
@@ -286,19 +286,23 @@ class Connection:
         """The call in a message, if it is one; an ill-formed one is answered here. Unknown fields may be extensions."""
         wrong, oneway = _fault(message), message.get("oneway", False)
         if wrong and oneway is not True:
-            error = invalid_parameter(wrong)
-            self._send(encode({"error": error.name, "parameters": error.parameters}))
+            self._send(encode({"error": _INVALID_PARAMETER, "parameters": {"parameter": wrong}}))
         if wrong:
             return []
         call = Call(message["method"], message.get("parameters") or {}, message.get("more", False), oneway)
-        if not oneway:
-            self._open = call
+        self._open = None if oneway else call
         return [call]
+
+    def _hung_up(self) -> bool:
+        """Whether the client has closed, not merely said that it has no more calls."""
+        poll = select.poll()
+        poll.register(self._socket, 0)
+        return bool(poll.poll(0))
 
     def _finish(self) -> None:
         # After "no more calls" (shutdown) a client may still wait for an answer, as ``nc -N`` does; not for a stream.
-        if self._eof and not self._out and not self._more_to_decode and (self._open is None or self._open.more):
-            self.closed = True
+        waits = self._open is not None and not self._open.more
+        self.closed |= self._eof and not self._out and not self._more_to_decode and not waits
 
 
 
@@ -342,7 +346,6 @@ _SERVICE = """\
 interface org.varlink.service
 
 method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)
-
 method GetInterfaceDescription(interface: string) -> (description: string)
 
 error InterfaceNotFound (interface: string)
@@ -472,14 +475,14 @@ class _Client:
             except Unreachable as error:
                 if error.errno != errno.EAGAIN:
                     raise
-                time.sleep(_ACCEPT_PAUSE)  # A full backlog: connect() of a unix socket with a time-out does not wait.
+                time.sleep(0.01)  # A full backlog: connect() of a unix socket with a time-out does not wait.
 
     def _try(self, function: Callable[[], Any]) -> Any:
         left = None if self.deadline is None else self.deadline - time.monotonic()
-        if left is not None and left <= 0:
-            raise TimedOut(f"{self._path}: no answer in time")
-        self._socket.settimeout(left)
         try:
+            if left is not None and left <= 0:
+                raise socket.timeout
+            self._socket.settimeout(left)
             return function()
         except socket.timeout:
             raise TimedOut(f"{self._path}: no answer in time") from None
@@ -487,9 +490,8 @@ class _Client:
             raise Unreachable(self._path, error.errno or errno.ENAMETOOLONG) from error
 
 
-def _answer_of(message: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    parameters, continues, error = message.get("parameters"), message.get("continues", False), message.get("error")
-    parameters = {} if parameters is None else parameters
+def _answer_of(reply: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    parameters, continues, error = reply.get("parameters") or {}, reply.get("continues", False), reply.get("error")
     if not (isinstance(parameters, dict) and isinstance(continues, bool) and isinstance(error, (str, type(None)))):
         raise ProtocolError("a reply has a field of the wrong type")
     if error is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import agent, fabric
+from .copies import loop_devices
 from .machine import Machine
 
 REPOSITORY = Path(__file__).parents[2]
@@ -41,11 +42,11 @@ def save(machine: Machine, directory: Path) -> None:
     others are had all the same: a machine is rarely well when a test has failed."""
     into = directory / machine.name
     into.mkdir(parents=True, exist_ok=True)
-    machine.thaw()
+    _piece(into / "disks.txt", lambda: _thaw(machine))  # first, so that the others do not get stuck
     _piece(into / "console.txt", lambda: machine.console.read_text(errors="replace"))
     _piece(into / "journal.txt", machine.journal)
     for name, command in COMMANDS.items():
-        _piece(into / name, lambda command=command: machine.run(command, check=False).out)  # type: ignore[misc]
+        _piece(into / name, lambda command=command: machine.run(command, check=False, timeout=10).out)  # type: ignore[misc]
     _piece(into / "trees.txt", lambda: _trees(machine, into))
 
 
@@ -54,6 +55,11 @@ def _piece(file: Path, content: Callable[[], str]) -> None:
         file.write_text(content())
     except Exception as error:  # see save(): whatever it was, it must not hide the test's own failure
         file.write_text(f"could not be had: {type(error).__name__}: {error}\n")
+
+
+def _thaw(machine: Machine) -> str:
+    machine.thaw()
+    return "".join(f"{device}\n" for device in loop_devices(machine.home))
 
 
 def _trees(machine: Machine, into: Path) -> str:

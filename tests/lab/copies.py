@@ -43,8 +43,9 @@ class Copy:
         for name in ("root", "upper", "work"):
             (home / name).mkdir()
         layers = f"lowerdir={root},upperdir={home}/upper,workdir={home}/work"
-        overlay = ["mount", "-t", "overlay", "-o", layers, "waguard-lab", self.path]
-        if subprocess.run(overlay, capture_output=True).returncode:  # no overlayfs, or the cache itself lies on one (a lab within a container)
+        overlay = ["mount", "-t", "overlay", "-o", layers, "waguard-lab", str(self.path)]
+        if subprocess.run(overlay, capture_output=True).returncode:
+            # There is no overlayfs, or the cache itself lies on one: a lab within a container.
             self.path.rmdir()
             subprocess.run(["cp", "-a", "--reflink=auto", root, self.path], check=True)
 

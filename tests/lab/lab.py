@@ -38,18 +38,17 @@ class Lab:
                     machine.boot()
                     if agent:
                         Agent(machine).wait_for_turn(since=0)
-            except BaseException:
-                # The test has not begun, and when pytest comes to report this the machine is gone.
-                self.document(os.environ.get("PYTEST_CURRENT_TEST", "no test").rpartition(" ")[0])
-                self.live.remove(machine)
-                raise
-            try:
                 yield machine
+            except BaseException:
+                # Of a machine that a fixture made, the test's failure is seen in conftest.py; but here it did not come
+                # up, or the test made it, and when pytest comes to report this the machine is gone.
+                self.document(os.environ.get("PYTEST_CURRENT_TEST", "no test").rpartition(" ")[0])
+                raise
             finally:
                 self.live.remove(machine)
 
     def document(self, test: str) -> Path | None:
-        """Keeps what can be known of all live machines for `test` (a node id). Returns where; None if there are none."""
+        """Keeps what can be known of all live machines for `test` (a node id). Returns where, None if none lives."""
         for machine in self.live:
             artefacts.save(machine, artefacts.directory_for(test))
         return artefacts.directory_for(test) if self.live else None

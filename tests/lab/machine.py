@@ -15,7 +15,8 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryFile
+from typing import IO, Any, TypeVar
 
 from .copies import Copy, cgroup_of, new_home, thaw
 from .waiting import wait_until
@@ -44,6 +45,11 @@ class Ran:
 
 class CommandError(AssertionError):
     """A command that had to succeed did not, or did not end in time."""
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 class Machine:
@@ -100,7 +106,7 @@ class Machine:
         self.boot(timeout)
 
     def _end(self, verb: str, status: int, timeout: float) -> None:
-        assert self._nspawn is not None, f"{self.name} is not running"
+        assert self._nspawn and self.running, f"{self.name} is not running"
         self.thaw()  # else systemd waits for file systems that never come to rest
         self.run(["systemctl", verb], check=False)  # its own connection may be cut
         try:
@@ -150,21 +156,25 @@ class Machine:
         """
         argv = ["sh", "-c", command] if isinstance(command, str) else [str(word) for word in command]
         shown = command if isinstance(command, str) else shlex.join(argv)
-        process = subprocess.Popen(self._entering(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, start_new_session=True, env=ENVIRONMENT)
-        try:
-            out, err = process.communicate(stdin.encode() if isinstance(stdin, str) else stdin, timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise CommandError(f"{self.name}: `{shown}` took more than {timeout:g} s") from None
-        ran = Ran(shown, process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+        # Files, not pipes: the end of a pipe would only come when what runs on in the background lets go of it.
+        with TemporaryFile() as out, TemporaryFile() as err:
+            process = subprocess.Popen(self._entering(argv), stdin=subprocess.PIPE, stdout=out, stderr=err,
+                                       start_new_session=True, env=ENVIRONMENT)
+            try:
+                process.communicate(stdin.encode() if isinstance(stdin, str) else stdin, timeout)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise CommandError(f"{self.name}: `{shown}` took more than {timeout:g} s") from None
+            ran = Ran(shown, process.returncode, _text(out), _text(err))
         if check and ran.rc:
             raise CommandError(f"{self.name}: {ran}")
         return ran
 
     def _entering(self, argv: list[str]) -> list[str]:
         if not self.running:
-            return ["chroot", str(self.copy.path), *argv]
+            # A machine may be off when a test does not think so, and its `pkill` or `ip` must not meet the host's.
+            apart = ["unshare", "--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child"]
+            return [*apart, "chroot", str(self.copy.path), *argv]
         assert self._leader, f"{self.name} has no pid 1 yet"
         namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
         nsenter = ["nsenter", f"--target={self._leader}", *namespaces, "--", *argv]
@@ -177,7 +187,7 @@ class Machine:
         return dict(line.split("=", 1) for line in lines if "=" in line)
 
     def journal(self, *options: str) -> str:
-        """`journalctl` with `options` (default: all of this boot). Works when the machine is off, too."""
+        """`journalctl` with `options` (default: all of this boot). Of a machine that is off: of all its boots."""
         if self.running:
             return self.run(["journalctl", "--no-pager", *(options or ("-b",))]).out
         return self.run(["journalctl", "--no-pager", "--directory=/var/log/journal", *options]).out

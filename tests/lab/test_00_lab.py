@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -195,6 +196,13 @@ def test_reboot_and_poweroff(machine: Machine, agent: Agent) -> None:
     since = time.time()
     machine.boot()
     agent.wait_for_turn(since)
+
+
+def test_commands_in_a_machine_that_is_off_do_not_meet_the_host(lab: Lab) -> None:
+    with lab.machine(boot=False) as machine:
+        assert "waagent" in machine.read("/lib/systemd/system/walinuxagent.service")
+        assert machine.run("ip -oneline link").out.count("\n") == 1  # lo
+        assert machine.run(f"kill -0 {os.getpid()}", check=False).rc != 0
 
 
 def test_a_command_that_takes_too_long_is_ended(quiet: Machine) -> None:

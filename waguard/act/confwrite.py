@@ -80,6 +80,16 @@ def replace(original: Original, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def sweep(path: Path) -> None:
+    """Remove what a guard that was killed in ``replace`` left beside the file."""
+    try:
+        target = path.resolve()
+        for left in target.parent.glob(f".{target.name}.waguard-*"):
+            left.unlink(missing_ok=True)
+    except (OSError, RuntimeError):
+        pass  # It is in nobody's way.
+
+
 def _check(original: Original, info: os.stat_result) -> None:
     if _identity(info) != original.identity:
         raise Refused(f"{original.path}: was changed by somebody else meanwhile; try again")

@@ -61,8 +61,9 @@ class Systemd:
         def order(_: Optional[Finished] = None) -> None:
             self._children.run(["systemctl", action.value, state.name], self._timeout, finish)
 
-        if state.result == "start-limit-hit":
-            # Without this systemd refuses every start for as long as the limit's interval lasts (WALinuxAgent #804, #842).
+        if state.active == "failed":
+            # Else systemd may refuse the start: its limit counts our starts too, and a unit that ran into it need not say so in
+            # Result= (seen on 252; WALinuxAgent #804, #842).
             self._children.run(["systemctl", "reset-failed", state.name], self._timeout, order)
         else:
             order()

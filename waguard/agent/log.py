@@ -111,8 +111,11 @@ def scan(state: LogState, lines: Iterable[bytes], offset: Offset | None = None) 
         if record is None:
             continue
         counts[record.level] += 1
-        state = fold(state, record)
-    last = parse(verbose) if verbose else None
+        if record.level == "VERBOSE":
+            verbose = line
+        else:
+            state = fold(state, record)
+    last = parse(verbose, offset)
     state = fold(state, last) if last else state
     return state, LevelCounts(counts["VERBOSE"], counts["INFO"], counts["WARNING"], counts["ERROR"])
 

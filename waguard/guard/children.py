@@ -16,6 +16,7 @@ from typing import Optional
 from waguard.guard.loop import Loop
 
 _LIMIT = 256 * 1024
+_CHUNK = 64 * 1024
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
 
 
@@ -58,11 +59,12 @@ class Children:
         try:
             process = subprocess.Popen(list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                        stderr=subprocess.PIPE, env=self._environment, cwd="/", start_new_session=True)
-        except OSError as error:
-            finished = Finished(tuple(argv), None, "", "", 0.0, f"cannot be started: {error.strerror}")
+            child = _Child(self._loop, process, tuple(argv), started, self._now, done, self._running.discard)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in a word
+            why = getattr(error, "strerror", None) or error
+            finished = Finished(tuple(argv), None, "", "", 0.0, f"cannot be started: {why}")
             self._loop.soon(lambda: done(finished))
             return
-        child = _Child(self._loop, process, tuple(argv), started, self._now, done, self._running.discard)
         self._running.add(child)
         child.watch(timeout)
 
@@ -79,7 +81,14 @@ class _Child:
         self._output: dict[int, bytearray] = {}
         assert process.stdout is not None and process.stderr is not None
         self._streams = (process.stdout, process.stderr)
-        self._pidfd = os.pidfd_open(process.pid)
+        try:
+            self._pidfd = os.pidfd_open(process.pid)
+        except OSError:
+            process.kill()
+            process.wait()
+            for stream in self._streams:
+                stream.close()
+            raise
 
     def watch(self, timeout: float) -> None:
         for stream in self._streams:
@@ -90,23 +99,26 @@ class _Child:
         self._loop.watch(self._pidfd, select.EPOLLIN, lambda _events: self._ended())
         self._timer = self._loop.after(timeout, lambda: self._expired(timeout))
 
-    def _read(self, fd: int) -> None:
-        while True:
-            try:
-                data = os.read(fd, 65536)
-            except BlockingIOError:
-                return
-            if not data:
-                self._loop.unwatch(fd)
-                return
-            # The rest is read and dropped: a program that talks too much must not hang on a full pipe.
-            if len(self._output[fd]) < _LIMIT:
-                self._output[fd] += data
+    def _read(self, fd: int) -> bool:
+        """Read once: a program that writes as fast as it is read must not hold up the loop. True: there may be more."""
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._loop.unwatch(fd)
+            return False
+        # The rest is read and dropped: a program that talks too much must not hang on a full pipe.
+        if len(self._output[fd]) < _LIMIT:
+            self._output[fd] += data
+        return True
 
     def _ended(self) -> None:
-        # What is left in the pipes is read now; a grandchild that holds them open is not waited for.
+        # What is left in the pipes is read now, a pipe's fill at most; a grandchild that holds them open is not waited for.
         for stream in self._streams:
-            self._read(stream.fileno())
+            for _ in range(_LIMIT // _CHUNK):
+                if not self._read(stream.fileno()):
+                    break
         self._close(self._process.wait(), "")
 
     def _expired(self, timeout: float) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Optional
 
 from waguard import durations
+from waguard.act import confwrite
 from waguard.act.service import ServiceManager
 from waguard.agent import layout, processes
 from waguard.clock import Clock
@@ -82,6 +83,7 @@ class Guard:
 
     def start(self) -> None:
         """Begin to turn."""
+        confwrite.sweep(self.conf_path())
         self.verbose.recover()
         self.look()
         self.tick()
@@ -128,7 +130,7 @@ class Guard:
         lib = self._lib_dir()
         self.eyes.look("libdir", lambda: self._watcher.look(lib))
         self.eyes.look("log", self._follower.look, self._log_seen)
-        self.eyes.look("packages", packages.transaction)
+        self._see_packages()
         if "version" not in self.eyes.seen:
             self.eyes.look("version", diskversion.read)
         if self.on_azure and now - self._probe_at >= self.settings.network.probe_interval:
@@ -161,6 +163,8 @@ class Guard:
             self._event("agent-found", f"watching {observation.value.name}", unit=observation.value.name)
         self.unit = observation
         if isinstance(observation, Known):
+            if observation.value.active != "active":
+                self._see_packages()
             self._see_processes()
             self._settle(observation.value)
         elif self._ended is not None:
@@ -192,6 +196,9 @@ class Guard:
         main_pid = self.unit.value.main_pid if isinstance(self.unit, Known) else 0
         if isinstance(self.unit, Known):
             self.track.look(main_pid)
+
+    def _see_packages(self) -> None:
+        self.eyes.look("packages", packages.transaction, self.evaluate)
 
     def _passing(self) -> bool:
         """Something is under way that is worth a closer look than every half minute."""
@@ -261,11 +268,10 @@ class Guard:
         if ended is None or self._acting:
             return  # The end that our own restart begins with is nobody's news.
         evidence = self.evidence()
-        verdict = liveness.judge(evidence, self._history, self.settings.liveness, self.settings.restart.boot_grace)
-        if verdict.rest in (liveness.Rest.STOPPED, liveness.Rest.MASKED, liveness.Rest.PACKAGES) and not unit.awaits_restart:
-            self._event("agent-stopped", f"the agent's daemon {ended.pid} has ended: {verdict.why}", pid=ended.pid)
-            return
-        self._count_exit(f"the agent's daemon {ended.pid} ended by itself: {verdict.why}", ended.pid)
+        if liveness.stopped(evidence, unit):
+            self._event("agent-stopped", f"the agent's daemon {ended.pid} was stopped on request", pid=ended.pid)
+        else:
+            self._count_exit(f"the agent's daemon {ended.pid} ended by itself ({liveness.how(unit)})", ended.pid)
 
     def _count_exit(self, message: str, pid: int) -> None:
         self.memory.count("agent_exits")
@@ -328,11 +334,14 @@ class Guard:
 
     def evaluate(self) -> None:
         """The verdict of now, and what follows from it."""
+        ready = self._ready()
         evidence = self.evidence()
         live = liveness.judge(evidence, self._history, self.settings.liveness, self.settings.restart.boot_grace)
         self.live, self._history = live, live.history
         self.memory.exits = live.history.exits
-        if live.state is not AgentState.UNKNOWN and not self._acting and self._ready():
+        # A package manager's lock is taken and let go within seconds: for a dead agent only a look after the last one counts.
+        current = live.state is not AgentState.DOWN or self.eyes.get("packages").at >= self.unit.at
+        if live.state is not AgentState.UNKNOWN and not self._acting and ready and current:
             self._decide(evidence, live)
         self._find(evidence, live)
         self._changed()

@@ -19,6 +19,7 @@ try:
 except ImportError:  # pragma: no cover - depends on the machine
     _daemon = _journal = None
 
+_SEVERITIES = {"critical": 3, "warning": 4, "info": 6}
 AVAILABLE = _daemon is not None
 
 
@@ -42,11 +43,12 @@ def watchdog_period() -> Optional[float]:
 def write(event: Event) -> None:
     """One journal entry with MESSAGE_ID and structured fields. Blocks when journald does not read: call it in a scribe."""
     kind = KINDS[event.id]
+    priority = _SEVERITIES.get(str(event.fields.get("severity", "")), kind.priority)
     if _journal is not None and os.path.exists("/run/systemd/journal/socket"):  # noqa: PTH110
-        _journal.send(event.message, MESSAGE_ID=kind.message_id, PRIORITY=str(kind.priority),
+        _journal.send(event.message, MESSAGE_ID=kind.message_id, PRIORITY=str(priority),
                       SYSLOG_IDENTIFIER="waguardd", WAGUARD_EVENT=event.id, **_fields(event.fields))
     else:
-        say(kind.priority, event.message)
+        say(priority, event.message)
 
 
 def say(priority: int, message: str) -> None:

@@ -46,6 +46,7 @@ class Loop:
         self._calls: deque[Callback] = deque()
         self._signals: dict[int, Callback] = {}
         self._running = False
+        self._woken = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.watch(self._wake_read, select.EPOLLIN, self._drain)
 
@@ -95,17 +96,23 @@ class Loop:
 
     def turn(self, longest: float = 60.0) -> None:
         """One round: wait for something, at most ``longest`` seconds, and call what is due."""
-        for fd, events in self._epoll.poll(self._patience(longest), 64):
-            handler = self._handlers.get(fd)
-            if handler is not None:
+        ready = [(fd, events, self._handlers.get(fd)) for fd, events in self._epoll.poll(self._patience(longest), 64)]
+        for fd, events, handler in ready:
+            # One called before it in this round may have closed the descriptor and opened another of the same number.
+            if handler is not None and self._handlers.get(fd) is handler:
                 self._call(handler, events)
         for _ in range(len(self._calls)):
             self._call(self._calls.popleft())
-        now = self._clock.now()
+        for timer in self._due(self._clock.now()):
+            if timer.callback is not None:
+                self._call(timer.callback)
+
+    def _due(self, now: float) -> list[Timer]:
+        """What is added while these are called comes in the next round, also when it is due at once: after descriptors."""
+        due = []
         while self._timers and self._timers[0].when <= now:
-            callback = heapq.heappop(self._timers).callback
-            if callback is not None:
-                self._call(callback)
+            due.append(heapq.heappop(self._timers))
+        return due
 
     def _patience(self, longest: float) -> float:
         if self._calls:
@@ -123,6 +130,10 @@ class Loop:
             self._on_error(error)
 
     def _wake(self) -> None:
+        # One byte is enough for any number of calls, and a pipe full of them would have no room for a signal.
+        if self._woken:
+            return
+        self._woken = True
         try:
             os.write(self._wake_write, b"\0")
         except BlockingIOError:
@@ -133,6 +144,8 @@ class Loop:
             numbers = os.read(self._wake_read, 4096)
         except BlockingIOError:
             return
+        finally:
+            self._woken = False  # After reading: a call that came before this is run in this round.
         for number in set(numbers) - {0}:
             if number in self._signals:
                 self._call(self._signals[number])

@@ -25,7 +25,7 @@ from waguard.guard.methods import Methods
 from waguard.guard.scribe import Scribe
 from waguard.guard.snapshot import compose
 from waguard.guard.sockets import Listener
-from waguard.guard.store import Store
+from waguard.guard.store import Store, sweep
 from waguard.observe import Known, Observation, freeze
 from waguard.observe.conf import ConfFacts
 from waguard.settings import Settings, SettingsError
@@ -242,6 +242,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if isinstance(lock, str):
         journal.say(3, f"waguardd: not started: {lock}")
         return 1
+    for directory in (options.run_dir, options.lib_dir):
+        sweep(directory, ".*.new")
     return Daemon(options, loaded).run()
 
 

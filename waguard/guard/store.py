@@ -104,6 +104,12 @@ def replace_file(path: Path, data: bytes, durable: bool, mode: int = 0o600) -> N
         sync_directory(path.parent)
 
 
+def sweep(directory: Path, pattern: str) -> None:
+    """Remove what a process that was killed in ``replace_file`` left behind. Only for directories that are ours alone."""
+    for left in directory.glob(pattern):
+        left.unlink(missing_ok=True)
+
+
 def sync_directory(path: Path) -> None:
     """Make a rename in the directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -63,8 +63,9 @@ _ENTRIES = (
           "The agent will not come up at the next boot. Package updates have been seen to do this (WALinuxAgent #2646). waguard "
           "keeps its hands off a disabled unit that is down.",
           "if that is not wanted: systemctl enable --now {unit}"),
-    Entry("agent-stopped", Severity.WARNING, 2, "the agent was stopped on request",
-          "Somebody asked the service manager to stop the agent, or it is paused. waguard keeps its hands off until it is started again.",
+    Entry("agent-stopped", Severity.WARNING, 2, "the agent does not run, and that is somebody's wish",
+          "It was stopped on request, a package manager is at work on it, a start condition of its unit does not hold, or "
+          "disable_agent makes it sleep. waguard keeps its hands off until that is over.",
           "when the work is done: systemctl start {unit}"),
     Entry("agent-autorestart-missing", Severity.INFO, 2, "systemd would not restart the agent by itself",
           "The unit has no Restart=, as on Debian 12. waguard starts the agent when it ends; without waguard nothing would.",

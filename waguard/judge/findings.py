@@ -37,7 +37,7 @@ def _agent(evidence: Evidence, live: Liveness, settings: Settings) -> Iterator[F
                 AgentState.HUNG: "agent-hung", AgentState.HANDLER_MISSING: "agent-handler-missing"}
     if live.state in by_state:
         yield Finding(by_state[live.state], live.why)
-    if live.rest in (Rest.STOPPED, Rest.SLEEPING):
+    if live.rest is not None and live.rest not in (Rest.MASKED, Rest.DISABLED):
         yield Finding("agent-stopped", live.why)
     if live.rest is Rest.MASKED:
         yield Finding("agent-masked", live.why)

@@ -136,7 +136,7 @@ def _not_running(evidence: Evidence, unit: UnitState, history: History, boot_gra
     if unit.masked:
         return rests(Rest.MASKED, f"{name} is masked by an administrator")
     if unit.awaits_restart:
-        return Liveness(AgentState.DOWN, f"{name} ended ({_how(unit)}); systemd restarts it", history)
+        return Liveness(AgentState.DOWN, f"{name} ended ({how(unit)}); systemd restarts it", history)
     if evidence.transaction is not None:
         return rests(Rest.PACKAGES, evidence.transaction)
     if unit.disabled:
@@ -144,18 +144,18 @@ def _not_running(evidence: Evidence, unit: UnitState, history: History, boot_gra
     if unit.condition_failed:
         return rests(Rest.CONDITION, f"{name} has a start condition that does not hold here "
                                      f"(systemctl show -p Conditions {name})")
-    if _stopped(evidence, unit):
+    if stopped(evidence, unit):
         return rests(Rest.STOPPED, f"{name} was stopped on request")
     if unit.active == "deactivating":
-        return Liveness(AgentState.DOWN, f"{name} is ending ({_how(unit)})", history)
+        return Liveness(AgentState.DOWN, f"{name} is ending ({how(unit)})", history)
     if not unit.started_ever and unit.kind == "systemd" and unit.result == "success":
         if evidence.now < boot_grace:
             return rests(Rest.NEVER_STARTED, f"{name} was not started since boot, {durations.show(evidence.now)} ago")
         return Liveness(AgentState.DOWN, f"{name} is enabled but was not started since boot", history)
-    return Liveness(AgentState.DOWN, f"{name} ended by itself ({_how(unit)})", history)
+    return Liveness(AgentState.DOWN, f"{name} ended by itself ({how(unit)})", history)
 
 
-def _stopped(evidence: Evidence, unit: UnitState) -> bool:
+def stopped(evidence: Evidence, unit: UnitState) -> bool:
     """Asked to stop. Without systemd the daemon's own last word tells: it logs the SIGTERM that a stop sends."""
     if unit.kind == "systemd":
         return unit.stopped_on_request
@@ -166,15 +166,14 @@ def _stopped(evidence: Evidence, unit: UnitState) -> bool:
     return end is not None and end.kind is EndKind.TERMINATED and after_start
 
 
-def _how(unit: UnitState) -> str:
+def how(unit: UnitState) -> str:
     """How the main process ended (waitid(2): CLD_EXITED 1, CLD_KILLED 2, CLD_DUMPED 3)."""
-    if unit.result == "start-limit-hit":
-        return "start-limit-hit: systemd gave up"
+    gave_up = f"; systemd gave up after {unit.n_restarts} restarts" if unit.given_up else ""
     if unit.exit_code == 1:
-        return f"exit status {unit.exit_status}"
+        return f"exit status {unit.exit_status}{gave_up}"
     if unit.exit_code in (2, 3):
-        return f"killed by signal {unit.exit_status}"
-    return unit.result if unit.kind == "systemd" else "its process is gone"
+        return f"killed by signal {unit.exit_status}{gave_up}"
+    return f"{unit.result}{gave_up}" if unit.kind == "systemd" else "its process is gone"
 
 
 def _alive(evidence: Evidence, unit: UnitState, history: History, rules: LivenessSettings) -> Liveness:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
 from waguard.agent import log
 from waguard.agent.logstate import LogState
-from waguard.agent.record import LevelCounts, Record
+from waguard.agent.record import LevelCounts
 from waguard.observe.files import Unusable
 
 LOOK_BACK = 256 * 1024
@@ -116,13 +115,12 @@ class Follower:
     def _take(self, data: bytes) -> None:
         counted = self._offset >= self._silent_until
         self._offset += len(data)
-        records = list(self._records(data))
-        self._state = log.fold_all(self._state, records)
+        self._state, counts = log.scan(self._state, self._lines(data), _offset)
         if counted:
-            self._counts = self._counts.plus(records)
+            self._counts = self._counts + counts
 
-    def _records(self, data: bytes) -> Iterator[Record]:
-        """Records of the whole lines in carry plus data. Continuation lines tell a watcher nothing and are passed over."""
+    def _lines(self, data: bytes) -> list[bytes]:
+        """The whole lines in carry plus data, each cut to the limit."""
         lines = (self._carry + data).split(b"\n")
         self._carry = lines.pop()
         if self._cut and lines:
@@ -133,10 +131,7 @@ class Follower:
             self._cut = True
         if self._cut:
             self._carry = b""
-        for line in lines:
-            record = log.parse(line[:_LINE_LIMIT], _offset)
-            if record is not None:
-                yield record
+        return [line[:_LINE_LIMIT] for line in lines]
 
 
 def _offset(local: float) -> float:

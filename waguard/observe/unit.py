@@ -75,6 +75,11 @@ class UnitState:
         return self.job == 0 and self.active in ("active", "inactive", "failed")
 
     @property
+    def given_up(self) -> bool:
+        """systemd's Restart= had it and gave up. ``Result=`` says so only when the last end was a clean one (seen on 252)."""
+        return self.active == "failed" and (self.result == "start-limit-hit" or (self.restart == "always" and self.n_restarts > 0))
+
+    @property
     def started_ever(self) -> bool:
         """The main process was started at least once in this boot."""
         return self.main_start > 0
@@ -90,6 +95,8 @@ class UnitState:
         """
         if not self.started_ever or self.active not in ("inactive", "deactivating", "failed"):
             return False
+        if self.result == "start-limit-hit":
+            return False  # Too many restarts, by whomever: nobody wanted it down.
         if self.active == "deactivating":
             # Set once the stop was begun; the process of the present run is still there, or ended after it.
             return self.main_exit < self.main_start or self.active_exit < self.main_exit

@@ -13,11 +13,13 @@ _KEYS = st.one_of(
                      b"logs.verbose", b"Logs.Verbose\x00", b"\xef\xbb\xbfLogs.Verbose", b""]),
     st.binary(max_size=4),
 )
-_BLANKS = st.sampled_from([b"", b"", b"", b" ", b"  ", b"\t", b" \t ", b"\r", b"\x0b", b"\x0c", b"\xc2\xa0", b"\xc2\x85"])
+_BLANKS = st.sampled_from(
+    [b"", b"", b"", b" ", b"  ", b"\t", b" \t ", b"\r", b"\x0b", b"\x0c", b"\xc2\xa0", b"\xc2\x85"]
+)
 _VALUES = st.one_of(
     st.sampled_from([b"y", b"n", b"Y", b"N", b"yes", b"", b"None", b'"y"', b'"', b'""', b"' n '", b'" n "', b'"y"\r',
-                     b"30", b"-1", b"+0_7", b"y#n", b"#", b"# y", b"a=b", b"\x00", b"\xff", b"\xe9t\xe9", b"\xed\xa0\x80",
-                     b'\t""', b'"\ty', b"N\xc3\xb6"]),
+                     b"30", b"-1", b"+0_7", b"y#n", b"#", b"# y", b"a=b", b"\x00", b"\xff", b"\xe9t\xe9",
+                     b"\xed\xa0\x80", b'\t""', b'"\ty', b"N\xc3\xb6"]),
     st.binary(max_size=6),
 )
 _COMMENTS = st.sampled_from([b"", b"", b"", b"# was n", b" # y", b"#", b" ##=\xff", b"\t# \""])

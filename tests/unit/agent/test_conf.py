@@ -29,7 +29,7 @@ def agent_reads(data: bytes) -> dict[str, str | None]:
     return values
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(FILES)
 def test_any_bytes_parse_as_the_agent_reads_them(data: bytes) -> None:
     parsed = conf.parse(data)
