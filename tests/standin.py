@@ -86,7 +86,7 @@ class WireServer:
 
 
 class StandIn:
-    """The folder and what runs in it. ``settings``: ``{"section.key": value}`` on top of SETTINGS. Close it in the end."""
+    """The folder and what runs in it. ``settings``: ``{"section.key": value}`` on top of SETTINGS. To be closed."""
 
     def __init__(self, folder: Path, settings: Optional[Mapping[str, Any]] = None) -> None:
         self.folder = folder
@@ -177,9 +177,9 @@ class StandIn:
 
     def start_guard(self) -> int:
         """Start waguardd and wait until it answers. Its stderr goes to ``guard.log``. Returns its pid."""
-        with open(self.folder / "guard.log", "ab") as log:
-            self.guard = subprocess.Popen(self.guard_command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT)
-        guard = self.guard
+        with (self.folder / "guard.log").open("ab") as log:
+            guard = self.guard = subprocess.Popen(
+                self.guard_command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT)
         wait(lambda: guard.poll() is not None or self._answers(), "an answer of waguardd")
         if guard.returncode is not None:
             raise RuntimeError(f"waguardd ended with status {guard.returncode}:\n{self.guard_log()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import shutil
 import subprocess
@@ -33,7 +34,9 @@ def directory_for(test: str) -> Path:
 
 
 def forget() -> None:
-    """Removes those of the run before: what lies there is of one run."""
+    """Removes those of the run before: what lies there is of one run. Of several workers (pytest-xdist) only the first does."""
+    if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
+        return
     shutil.rmtree(ARTEFACTS, ignore_errors=True)
 
 

@@ -161,7 +161,7 @@ def test_06_a_stopped_handler_is_hung_and_restarted_once(machine: Machine, agent
     beat = guard.snapshot()["agent"]["heartbeat"]["id"]
     assert beat and beat in agent.heartbeats()[-1]
     machine.run(["kill", "-STOP", str(agent.handler_pids()[0])])
-    action = guard.wait_for("agent-action", timeout=60)
+    action = guard.wait_for("agent-action", timeout=120)  # with a probe of the wire server in it, at most one a minute
     assert action["fields"]["action"] == "restart"
     assert "state T" in action["message"] and "wire server answers" in action["message"]
     guard.wait_for("agent-proved", timeout=60)

@@ -49,6 +49,8 @@ def to_json(lease: Lease) -> dict[str, Any]:
 
 def from_json(data: Mapping[str, Any]) -> Lease:
     """Raises ValueError, TypeError or KeyError on anything that ``to_json`` did not write."""
+    if not isinstance(data, Mapping) or not isinstance(data["edit"], Mapping):
+        raise TypeError("a lease and its edit have to be objects")
     return Lease(path=str(data["path"]), edit=Edit.from_json(data["edit"]), phase=Phase(data["phase"]),
-                 granted=float(data["granted"]), term=term.from_json(data["term"]), restart=bool(data["restart"]),
+                 granted=term.told(data["granted"]), term=term.from_json(data["term"]), restart=bool(data["restart"]),
                  by=str(data["by"]))

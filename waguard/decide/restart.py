@@ -4,7 +4,8 @@ The contract (docs/architecture.md, "What waguard never does"):
 
 - a dead agent is started, at once the first time, then at a growing and capped pace, for ever;
 - a live agent (hung, without its handler, or asked for) is restarted at most ``live_per_hour`` and ``live_per_day`` times;
-- nothing is done while paused, switched off, held back by a gate, or while systemd's own Restart= has the unit;
+- nothing is done while paused, switched off, held back by a gate, or while systemd's own Restart= has the unit; a forced
+  request overrides all of that and the ration, but not a wall (the kernel holds the agent), and it is tried once;
 - every action is an *intent* first. The guard persists the state that holds the intent before it acts, so that a guard killed
   in between finds it again: either the agent's run has changed since (then it was done) or not (then it is done now,
   on the same charge). No action is lost and none is charged or carried out twice.
@@ -14,11 +15,13 @@ All moments are CLOCK_BOOTTIME seconds; ``rebase`` moves a state into another bo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any, Optional
 
+from waguard.decide.term import told
 from waguard.settings import RestartSettings
 
 HOUR, DAY = 3600.0, 86400.0
@@ -39,7 +42,8 @@ class Condition(str, Enum):
 
 
 class Action(str, Enum):
-    """What to ask of the service manager. START after start-limit-hit includes reset-failed."""
+    """What to ask of the service manager. START of a failed unit includes reset-failed. A dead unit that waits for systemd's
+    own restart needs RESTART: a start would wait with it (systemd src/core/service.c, service_start)."""
 
     START = "start"
     RESTART = "restart"
@@ -59,7 +63,8 @@ class Facts:
 
     ``run`` identifies the agent's present run (systemd's invocation id, or pid and start time); it changes with each start.
     ``gates`` hold back the restart of a live agent, ``start_gates`` also the start of a dead one: each a reason for a person.
-    ``settled``: no job and no passage of the unit is under way. ``proved``: stages the present run has reached.
+    ``walls`` hold back everything, also what is forced. ``settled``: no job and no passage of the unit is under way.
+    ``proved``: stages the present run has reached.
     """
 
     now: float
@@ -70,6 +75,7 @@ class Facts:
     paused: bool = False
     gates: tuple[str, ...] = ()
     start_gates: tuple[str, ...] = ()
+    walls: tuple[str, ...] = ()
     systemd_delay: float = 0.0
     proved: frozenset[Stage] = frozenset()
 
@@ -106,7 +112,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class PolicyState:
-    """All the policy remembers. Immutable; goes to disk as JSON."""
+    """All the policy remembers. Immutable; goes to disk as JSON. ``healthy_run``: the run that ``healthy_since`` is of."""
 
     attempts: int = 0
     last_attempt: Optional[float] = None
@@ -114,6 +120,7 @@ class PolicyState:
     intent: Optional[Intent] = None
     verification: Optional[Verification] = None
     healthy_since: Optional[float] = None
+    healthy_run: str = ""
     systemd_since: Optional[float] = None
     request: Optional[Request] = None
     number: int = 0
@@ -136,11 +143,10 @@ def delay(attempts: int, rules: RestartSettings) -> float:
     """Seconds between attempt number ``attempts`` and the next; none before the first."""
     if attempts <= 0:
         return 0.0
-    grown: float = rules.backoff_first
-    for _ in range(attempts - 1):
-        grown *= rules.backoff_factor
-        if grown >= rules.backoff_cap:
-            break
+    first, times = rules.backoff_first, attempts - 1
+    if not first and times:
+        first, times = 1.0, times - 1  # Nothing does not grow, and a start after start without a pause is no pace.
+    grown: float = first * float(rules.backoff_factor) ** min(times, 64)
     return min(grown, rules.backoff_cap)
 
 
@@ -170,7 +176,8 @@ def step(state: PolicyState, facts: Facts, rules: RestartSettings) -> Step:
         return _start(state, facts, rules)
     if facts.condition is Condition.SYSTEMD:
         return _leave_to_systemd(state, facts, rules)
-    if facts.condition is Condition.BROKEN and rules.restart_hung:
+    forced = state.request is not None and state.request.force
+    if facts.condition is Condition.BROKEN and rules.restart_hung and not forced:
         return _restart(state, facts, rules, facts.why, force=False)
     if state.request is not None:
         return _requested(state, state.request, facts, rules)
@@ -180,15 +187,22 @@ def step(state: PolicyState, facts: Facts, rules: RestartSettings) -> Step:
 
 def carried_out(state: PolicyState, at: float) -> PolicyState:
     """The intent reached the service manager: now it has to prove itself."""
-    assert state.intent is not None
-    action = state.intent.action
-    return replace(state, intent=None, request=None, healthy_since=None,
-                   verification=Verification(at, action, Stage.ACTIVE, state.intent.run_before))
+    intent = state.intent
+    assert intent is not None
+    # What was asked for while the action was under way may want something of a run that begins after it.
+    later = state.request if state.request is not None and state.request.at > intent.at else None
+    return replace(state, intent=None, request=later, healthy_since=None,
+                   verification=Verification(at, intent.action, Stage.ACTIVE, intent.run_before))
 
 
 def failed(state: PolicyState) -> PolicyState:
-    """The service manager refused or did not answer. The attempt stays charged, so that the next one waits its turn."""
-    return replace(state, intent=None, verification=None)
+    """The service manager refused or did not answer. The attempt stays charged, so that the next one waits its turn.
+
+    A forced request is not tried again: nothing but the person who forced it would ever hold it back.
+    """
+    live = state.intent is not None and _charged_live(state, state.intent)
+    request = None if state.request is not None and state.request.force else state.request
+    return replace(state, intent=None, verification=None, request=request, attempts=state.attempts + live)
 
 
 def ask(state: PolicyState, request: Request) -> PolicyState:
@@ -221,27 +235,48 @@ def _remember(state: PolicyState, facts: Facts, rules: RestartSettings) -> Polic
     # A moment in the future comes from a damaged file or a clock that was wrong: taken as now, it binds, but not for ever.
     live = tuple(min(at, now) for at in state.live_restarts if at > now - DAY)
     last = None if state.last_attempt is None else min(state.last_attempt, now)
-    healthy = facts.condition is Condition.FINE and Stage.ACTIVE in facts.proved and state.intent is None
-    since = (min(state.healthy_since, now) if state.healthy_since is not None else now) if healthy else None
+    intent = state.intent and replace(state.intent, at=min(state.intent.at, now))
+    check = state.verification and replace(state.verification, since=min(state.verification.since, now))
+    healthy = facts.condition is Condition.FINE and Stage.ACTIVE in facts.proved and intent is None
+    begun = state.healthy_since if state.healthy_run == facts.run else None
+    since = (now if begun is None else min(begun, now)) if healthy else None
     attempts = state.attempts
     if since is not None and now - since >= rules.reset_after:
         attempts = 0
-    systemd = (state.systemd_since if state.systemd_since is not None else now) \
+    systemd = (min(state.systemd_since, now) if state.systemd_since is not None else now) \
         if facts.condition is Condition.SYSTEMD else None
     return replace(state, live_restarts=live, last_attempt=last, healthy_since=since, attempts=attempts,
-                   systemd_since=systemd)
+                   healthy_run=facts.run if since is not None else "", systemd_since=systemd, intent=intent, verification=check)
 
 
 def _resume(state: PolicyState, intent: Intent, facts: Facts, rules: RestartSettings) -> Step:
     """An intent found in the state: the guard ended between deciding and acting, or between acting and noting it."""
     if facts.run != intent.run_before:
         return Step(carried_out(state, intent.at))
-    if not facts.settled:
+    if not facts.settled and facts.condition is not Condition.SYSTEMD:
         return Step(state, holding="an earlier action is under way", look_again=facts.now + 1.0)
-    blocked = _never_now(facts, rules) or (facts.condition is Condition.RESTING and "the agent rests")
-    if blocked or (intent.action is Action.START and facts.condition not in (Condition.DOWN, Condition.SYSTEMD)):
-        return Step(replace(state, intent=None), holding=blocked or "")
-    return Step(state, act=intent)
+    # It was not carried out. If it would be decided on again it is done now, and its charge is moved to now; else that is
+    # given back.
+    back = _withdrawn(state, intent)
+    again = step(replace(back, last_attempt=None), facts, rules)
+    if again.act is not None and again.act.action is intent.action:
+        same = replace(again.act, number=intent.number)
+        return replace(again, state=replace(again.state, intent=same, number=state.number), act=same)
+    return step(back, facts, rules)
+
+
+def _charged_live(state: PolicyState, intent: Intent) -> bool:
+    """Is it charged to the ration, not to the pace of starts?"""
+    return intent.action is Action.RESTART and intent.at in state.live_restarts
+
+
+def _withdrawn(state: PolicyState, intent: Intent) -> PolicyState:
+    """The state as if the intent had never been charged."""
+    if _charged_live(state, intent):
+        live = list(state.live_restarts)
+        live.remove(intent.at)
+        return replace(state, intent=None, live_restarts=tuple(live))
+    return replace(state, intent=None, attempts=max(0, state.attempts - 1))
 
 
 def _verify(state: PolicyState, check: Verification, facts: Facts, rules: RestartSettings) -> Optional[Step]:
@@ -257,20 +292,24 @@ def _verify(state: PolicyState, check: Verification, facts: Facts, rules: Restar
             return Step(replace(state, verification=None), outcome=True, outcome_of=replace(check, stage=stage))
         stage = stages[stages.index(stage) + 1]
     check = replace(check, stage=stage)
-    dead = facts.condition in (Condition.DOWN, Condition.SYSTEMD) and fresh and facts.settled
+    dead = fresh and (facts.condition is Condition.SYSTEMD or (facts.condition is Condition.DOWN and facts.settled))
     # A stop may take systemd's whole TimeoutStopSec (90 s) before the new run begins.
-    late = facts.now >= check.since + limits[stage] + (0.0 if facts.settled else rules.command_timeout)
-    if dead or late:
+    deadline = check.since + limits[stage] + (0.0 if facts.settled else rules.command_timeout)
+    if dead or facts.now >= deadline:
         state = replace(state, verification=None)
         # The same facts are decided on at once: a start that failed is followed by the next one when its time has come.
         after = step(state, facts, rules)
         return replace(after, outcome=False, outcome_of=check)
     return Step(replace(state, verification=check), holding=f"waiting for the {stage.value} stage of the last start",
-                look_again=check.since + limits[stage])
+                look_again=deadline)
 
 
-def _never_now(facts: Facts, rules: RestartSettings) -> str:
-    """What forbids every action; empty when nothing does."""
+def _never_now(facts: Facts, rules: RestartSettings, force: bool) -> str:
+    """What forbids every action, or every one that is not forced; empty when nothing does."""
+    if facts.walls:
+        return facts.walls[0]
+    if force:
+        return ""
     if facts.paused:
         return "paused"
     if not rules.enabled:
@@ -280,30 +319,38 @@ def _never_now(facts: Facts, rules: RestartSettings) -> str:
 
 def _start(state: PolicyState, facts: Facts, rules: RestartSettings) -> Step:
     """A dead agent."""
-    held = _never_now(facts, rules)
+    force = state.request is not None and state.request.force
+    held = _never_now(facts, rules, force)
     if held:
         return Step(state, holding=held)
-    if not facts.settled:
+    overdue = facts.condition is Condition.SYSTEMD  # A passage that lasts until systemd ends it, or we.
+    if not facts.settled and not overdue:
         return Step(state, holding=_UNSETTLED, look_again=facts.now + 1.0)
-    due = facts.now if state.last_attempt is None else state.last_attempt + delay(state.attempts, rules)
-    if facts.now < due:
+    due = _turn(state, rules)
+    if facts.now < due and not force:
         return Step(state, holding=f"start {state.attempts + 1} waits its turn", look_again=due)
-    return _intend(replace(state, attempts=state.attempts + 1), Action.START, facts)
+    return _intend(replace(state, attempts=state.attempts + 1), Action.RESTART if overdue else Action.START, facts)
+
+
+def _turn(state: PolicyState, rules: RestartSettings) -> float:
+    """The moment from which the pace allows the next attempt."""
+    return -math.inf if state.last_attempt is None else state.last_attempt + delay(state.attempts, rules)
 
 
 def _leave_to_systemd(state: PolicyState, facts: Facts, rules: RestartSettings) -> Step:
     """systemd's Restart= has the unit. Only when it lets its own time pass is the agent simply dead."""
     assert state.systemd_since is not None
-    patience = state.systemd_since + facts.systemd_delay + rules.systemd_grace
-    if facts.now < patience:
+    # RestartSec=infinity is no promise to bring it back.
+    own = facts.systemd_delay if math.isfinite(facts.systemd_delay) else 0.0
+    patience = state.systemd_since + own + rules.systemd_grace
+    if facts.now < patience and not (state.request is not None and state.request.force):
         return Step(state, holding=_BY_SYSTEMD, look_again=patience)
     return _start(state, facts, rules)
 
 
 def _restart(state: PolicyState, facts: Facts, rules: RestartSettings, why: str, force: bool) -> Step:
     """A live agent."""
-    held = _never_now(facts, rules) if not force else ""
-    held = held or (facts.gates[0] if facts.gates and not force else "")
+    held = _never_now(facts, rules, force) or (facts.gates[0] if facts.gates and not force else "")
     if held:
         return Step(state, holding=held)
     if not facts.settled:
@@ -311,6 +358,9 @@ def _restart(state: PolicyState, facts: Facts, rules: RestartSettings, why: str,
     hour_left, day_left, frees = budget(state, facts.now, rules)
     if min(hour_left, day_left) <= 0 and not force:
         return Step(state, holding="the ration of restarts is used up", look_again=frees)
+    due = _turn(state, rules)
+    if facts.now < due and not force:
+        return Step(state, holding="the restart waits its turn", look_again=due)
     charged = replace(state, live_restarts=(*state.live_restarts, facts.now))
     return _intend(charged, Action.RESTART, replace(facts, why=why))
 
@@ -335,18 +385,31 @@ def to_json(state: PolicyState) -> dict[str, Any]:
 
 def from_json(data: Mapping[str, Any]) -> PolicyState:
     """Raises ValueError, TypeError or KeyError on anything that ``to_json`` did not write."""
-    known = {item.name for item in fields(PolicyState)}
-    values = {key: value for key, value in data.items() if key in known}
-    for key in ("last_attempt", "healthy_since", "systemd_since"):
-        if values.get(key) is not None:
-            values[key] = float(values[key])
-    values["live_restarts"] = tuple(float(at) for at in values.get("live_restarts", ()))
-    values["attempts"], values["number"] = int(values.get("attempts", 0)), int(values.get("number", 0))
-    if values.get("intent") is not None:
-        values["intent"] = Intent(**{**values["intent"], "action": Action(values["intent"]["action"])})
-    if values.get("verification") is not None:
-        check = values["verification"]
-        values["verification"] = Verification(**{**check, "action": Action(check["action"]), "stage": Stage(check["stage"])})
-    if values.get("request") is not None:
-        values["request"] = Request(**values["request"])
-    return PolicyState(**values)
+    if not isinstance(data, Mapping):
+        raise TypeError("the policy has to be an object")
+    intent, check, request = data.get("intent"), data.get("verification"), data.get("request")
+    live = data.get("live_restarts", ())
+    if not isinstance(live, (list, tuple)):
+        raise TypeError("live_restarts has to be a list")
+    return PolicyState(
+        attempts=_number(data.get("attempts", 0)), number=_number(data.get("number", 0)),
+        last_attempt=_moment(data.get("last_attempt")), live_restarts=tuple(told(at) for at in live),
+        healthy_since=_moment(data.get("healthy_since")), healthy_run=str(data.get("healthy_run", "")),
+        systemd_since=_moment(data.get("systemd_since")),
+        intent=None if intent is None else Intent(
+            number=_number(intent["number"]), action=Action(intent["action"]), why=str(intent["why"]),
+            at=told(intent["at"]), run_before=str(intent["run_before"])),
+        verification=None if check is None else Verification(
+            since=told(check["since"]), action=Action(check["action"]), stage=Stage(check["stage"]), run=str(check["run"])),
+        request=None if request is None else Request(
+            why=str(request["why"]), at=told(request["at"]), force=request["force"] is True))
+
+
+def _moment(value: Any) -> Optional[float]:
+    return None if value is None else told(value)
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 62:
+        raise ValueError(f"{str(value)[:40]!r} is no count")
+    return int(value)

@@ -55,4 +55,11 @@ def to_json(term: Term) -> dict[str, Any]:
 def from_json(data: Mapping[str, Any]) -> Term:
     """Raises ValueError, TypeError or KeyError on anything that ``to_json`` did not write."""
     wall = data["wall"]
-    return Term(None if wall is None else float(wall), float(data["now"]), str(data["boot_id"]))
+    return Term(None if wall is None else told(wall), told(data["now"]), str(data["boot_id"]))
+
+
+def told(value: Any) -> float:
+    """A moment out of a file. Raises ValueError for what is none: text, infinity, NaN, a number too large for a float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1e15 < value < 1e15:
+        raise ValueError(f"{str(value)[:40]!r} is no moment")
+    return float(value)

@@ -95,9 +95,12 @@ class _Child:
             fd = stream.fileno()
             os.set_blocking(fd, False)
             self._output[fd] = bytearray()
-            self._loop.watch(fd, select.EPOLLIN, lambda _events, fd=fd: self._read(fd))  # type: ignore[misc]
+            self._loop.watch(fd, select.EPOLLIN, lambda _events, fd=fd: self._hear(fd))  # type: ignore[misc]
         self._loop.watch(self._pidfd, select.EPOLLIN, lambda _events: self._ended())
         self._timer = self._loop.after(timeout, lambda: self._expired(timeout))
+
+    def _hear(self, fd: int) -> None:
+        self._read(fd)
 
     def _read(self, fd: int) -> bool:
         """Read once: a program that writes as fast as it is read must not hold up the loop. True: there may be more."""

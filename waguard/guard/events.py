@@ -6,6 +6,7 @@ One table says what kinds there are; the journal's message catalogue (systemd/wa
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections import deque
@@ -15,10 +16,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 from waguard.guard.scribe import Scribe
-from waguard.guard.store import replace_file
+from waguard.guard.store import replace_file, set_aside
 from waguard.observe import files
 
 _LIMIT = 64 << 20
+_TO_REWRITE = 1 << 30
 NOTICE, WARNING, ERROR, INFO = 5, 4, 3, 6
 
 
@@ -106,24 +108,34 @@ class History:
         self._run, self._lib = run_dir / "events.jsonl", lib_dir / "events.jsonl"
         self._disk = disk
         self._keep = keep
-        self._lines: deque[bytes] = deque(maxlen=keep)
-        self._in_file = {self._run: 0, self._lib: 0}
+        self._lines: deque[tuple[int, bytes]] = deque(maxlen=keep)
+        self._in_file = {self._run: _TO_REWRITE, self._lib: _TO_REWRITE}
+        self._written = {self._run: 0, self._lib: 0}
         self._sequence = 0
         self.listeners: list[Callable[[Event], None]] = []
 
-    def load(self) -> None:
-        """Read both tiers, merge them by sequence number, and bring both up to date. A torn last line is dropped."""
+    def load(self, warn: Callable[[str], None] = lambda _message: None) -> None:
+        """Read both tiers, merge them by sequence number, and bring both up to date. A torn last line is dropped.
+
+        What is odd goes to ``warn``, after everything else, so that it may be made an event.
+        """
         merged: dict[int, bytes] = {}
+        odd: list[str] = []
         for path in (self._lib, self._run):
-            for line in _lines(path):
+            for line in _lines(path, odd.append):
                 number = _sequence(line)
                 if number:
                     merged[number] = line
         for number in sorted(merged)[-self._keep:]:
-            self._lines.append(merged[number])
+            self._lines.append((number, merged[number]))
             self._sequence = number
-        self._rewrite(self._run, durable=False)
-        self._disk.put("events file", lambda: self._rewrite(self._lib, durable=True))
+        try:
+            self._write(self._run, durable=False)
+        except OSError as error:
+            odd.append(f"{self._run} cannot be written: {error.strerror}")
+        self._disk.put("events", lambda: self._write(self._lib, durable=True), latest_only=True)
+        for message in odd:
+            warn(message)
 
     def resize(self, keep: int) -> None:
         self._keep = keep
@@ -134,54 +146,67 @@ class History:
         self._sequence += 1
         event = Event(self._sequence, at, KINDS[kind].id, message, fields)
         line = json.dumps(event.to_json(), separators=(",", ":")).encode() + b"\n"
-        self._lines.append(line)
+        self._lines.append((self._sequence, line))
         try:
-            self._append(self._run, line, durable=False)
+            self._write(self._run, durable=False)
         except OSError:
             pass  # The memory has it; a run tier that cannot be written shows in store.save, which is not silent.
-        self._disk.put("events", lambda: self._append(self._lib, line, durable=True))
+        self._disk.put("events", lambda: self._write(self._lib, durable=True), latest_only=True)
         for listener in list(self.listeners):
             listener(event)
         return event
 
     def since(self, at: float = 0.0, after: int = 0, last: Optional[int] = None) -> list[dict[str, Any]]:
-        """Events not older than ``at`` and numbered above ``after``, oldest first; only the ``last`` ones if given."""
-        lines: Iterable[bytes] = self._lines if last is None else list(self._lines)[-last:]
-        found = (json.loads(line) for line in lines)
+        """Events not older than ``at`` and numbered above ``after``, oldest first; only the ``last`` ones if given (0: none)."""
+        lines: Iterable[tuple[int, bytes]] = self._lines if last is None else list(self._lines)[-last:] if last > 0 else ()
+        found = (json.loads(line) for _, line in lines)
         return [event for event in found if event["at"] >= at and event["seq"] > after]
 
-    def _append(self, path: Path, line: bytes, durable: bool) -> None:
-        if self._in_file[path] >= 2 * self._keep:
-            self._rewrite(path, durable)
-            return
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            os.write(fd, line)
-            if durable:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
-        self._in_file[path] += 1
-
-    def _rewrite(self, path: Path, durable: bool) -> None:
+    def _write(self, path: Path, durable: bool) -> None:
+        """Bring a tier's file up to date: with what it lacks, or anew when it has grown long or may be spoilt."""
         lines = list(self._lines)
-        replace_file(path, b"".join(lines), durable)
-        self._in_file[path] = len(lines)
+        new = [(number, line) for number, line in lines if number > self._written[path]]
+        length, self._in_file[path] = self._in_file[path], _TO_REWRITE  # unless all goes well
+        if length + len(new) > 2 * self._keep:
+            replace_file(path, b"".join(line for _, line in lines), durable)
+            length = len(lines)
+        elif new:
+            _append(path, b"".join(line for _, line in new), durable)
+            length += len(new)
+        self._in_file[path] = length
+        self._written[path] = lines[-1][0] if lines else 0
 
 
-def _lines(path: Path) -> list[bytes]:
+def _append(path: Path, data: bytes, durable: bool) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        if os.write(fd, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if durable:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _lines(path: Path, warn: Callable[[str], None]) -> list[bytes]:
     try:
         data = files.read(path, _LIMIT)
-    except (FileNotFoundError, files.Unusable):
+    except FileNotFoundError:
+        return []
+    except files.Unusable as error:
+        set_aside(path, "unusable", f"cannot be used ({error})", warn)
         return []
     return [line + b"\n" for line in data.split(b"\n")[:-1]]
 
 
 def _sequence(line: bytes) -> int:
-    """The event's number; 0 for a line that is not an event."""
+    """The event's number; 0 for a line that is not an event, or is one that could not be shown."""
     try:
         entry = json.loads(line)
-        return int(entry["seq"]) if entry["id"] and float(entry["at"]) >= 0 and "message" in entry else 0
+        sound = (type(entry["seq"]) is int and type(entry["at"]) in (int, float) and isinstance(entry["id"], str)
+                 and isinstance(entry["message"], str) and isinstance(entry["fields"], dict))
+        json.dumps(entry, allow_nan=False)
+        return int(entry["seq"]) if sound and 0 < entry["seq"] < 1 << 53 and entry["at"] >= 0 else 0
     except (ValueError, KeyError, TypeError, RecursionError):
         return 0
 

@@ -53,8 +53,10 @@ class Eyes:
             if then is not None:
                 then()
 
-        begun = worker.run(observer, deadline, done)
-        self._record(name).stuck = not begun
+        begun, record = worker.run(observer, deadline, done), self._record(name)
+        record.stuck = not begun
+        if not begun and worker.busy_since is not None and started - worker.busy_since > deadline:
+            record.failures += 1
         return begun
 
     def note(self, name: str, observation: Observation[Any], duration: float) -> None:

@@ -106,7 +106,7 @@ class Daemon:
         setting = self._guard.settings.agent.pid_file
         if setting != "auto":
             return Path(setting)
-        seen: Observation[ConfFacts] = self._guard.eyes.get("conf")
+        seen: Observation[ConfFacts] = self._guard.sources.eyes.get("conf")
         return seen.value.pid_file if isinstance(seen, Known) else Path(layout.PID_FILE)
 
     def _snapshot(self) -> dict[str, Any]:

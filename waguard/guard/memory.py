@@ -58,7 +58,7 @@ class Memory:
                 return
             try:
                 read(data[name])
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+            except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
                 warn(f"the remembered {name} cannot be used and is left out ({type(error).__name__}: {error})")
 
         take("policy", lambda value: self._take_policy(value, data, same_boot, now, wall))
@@ -68,7 +68,7 @@ class Memory:
         take("restarts", lambda value: self.restarts.update({name: int(value[name]) for name in ACTORS if name in value}))
         take("conf_mark", lambda value: setattr(self, "conf_mark", (int(value[0]), int(value[1]))))
         if same_boot:
-            take("exits", lambda value: setattr(self, "exits", tuple(float(at) for at in value)))
+            take("exits", lambda value: setattr(self, "exits", tuple(float(at) for at in value if float(at) <= now)))
             take("run", lambda value: setattr(self, "run", str(value)))
             take("n_restarts", lambda value: setattr(self, "n_restarts", int(value)))
 

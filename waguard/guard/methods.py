@@ -30,8 +30,7 @@ class Methods:
         """What the control socket (``acting``) or the status socket offers."""
         reading: dict[str, Method] = {"GetSnapshot": self.get_snapshot, "GetEvents": self.get_events, "GetSettings": self.get_settings}
         orders: dict[str, Method] = {"SetVerbose": self.set_verbose, "Restart": self.restart, "Pause": self.pause, "Resume": self.resume}
-        if not acting:
-            orders = dict.fromkeys(orders, _closed)
+        orders = {name: _order(method) if acting else _closed for name, method in orders.items()}
         interface = Interface(DESCRIPTION.read_text("utf-8"), {**reading, **orders})
         return Service("waguard", "waguard", __version__, "", [interface])
 
@@ -40,12 +39,16 @@ class Methods:
 
     def get_events(self, connection: Connection, call: Call) -> None:
         since, last = _number(call, "since"), _number(call, "last")
+        if last is not None and last < 0:
+            raise invalid_parameter("last")
         follow = _switch(call, "follow")
         if follow and not call.more:
             raise RemoteError("org.varlink.service.ExpectedMore")
         events = self._history.since(at=since or 0.0, last=None if last is None else int(last))
         connection.reply(call, {"events": events}, continues=follow)
         if follow:
+            # Those who have gone are forgotten here too: without events nobody else would, and who follows may be anybody.
+            self._followers = {key: known for key, known in self._followers.items() if not known[0].closed}
             self._followers[id(connection)] = (connection, call)
 
     def get_settings(self, connection: Connection, call: Call) -> None:
@@ -92,7 +95,7 @@ class Methods:
     def pause(self, connection: Connection, call: Call) -> None:
         seconds = _number(call, "seconds")
         if seconds is not None and not 1 <= seconds <= _YEAR:
-            raise invalid_parameter("seconds")
+            raise refused(f"a pause has to last from 1 s to {durations.show(_YEAR)}", "without a time it lasts until waguardctl resume")
         self._guard.pause(seconds, self.who(connection))
         until = "until waguardctl resume" if seconds is None else f"for {durations.show(seconds)}"
         connection.reply(call, {"message": f"paused {until}: nothing is started or restarted"})
@@ -108,6 +111,17 @@ class Methods:
             if connection.closed:
                 del self._followers[key]
             self.settle(connection)
+
+
+def _order(method: Method) -> Method:
+    """The same, for orders: one that cannot be written down is refused with the reason, not answered by hanging up."""
+    def guarded(connection: Connection, call: Call) -> None:
+        try:
+            method(connection, call)
+        except OSError as error:
+            raise refused(f"the guard's state cannot be written: {error.strerror}", "is the file system of /run/waguard full?") from error
+
+    return guarded
 
 
 def _closed(_connection: Connection, _call: Call) -> None:

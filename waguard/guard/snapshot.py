@@ -28,13 +28,13 @@ _EVENTS = 8
 
 def compose(guard: Guard, history: History, started: float, settings_error: Optional[str]) -> dict[str, Any]:
     """The snapshot of now."""
-    evidence, live = guard.evidence(), guard.live
+    evidence, live = guard.sources.evidence(), guard.live
     return {
         "schema": SCHEMA,
         "at": round(evidence.wall, 3),
         "guard": {"version": __version__, "pid": os.getpid(), "started": started, "settings_valid": settings_error is None,
                   "settings_error": settings_error, "journal": journal.AVAILABLE, "notify": "NOTIFY_SOCKET" in os.environ,
-                  "azure": guard.on_azure, "backend": _backend(guard.manager)},
+                  "azure": guard.sources.on_azure, "backend": _backend(guard.manager)},
         "verdict": _verdict(guard, live),
         "agent": _agent(guard, evidence, live),
         "policy": _policy(guard, evidence),
@@ -47,7 +47,7 @@ def compose(guard: Guard, history: History, started: float, settings_error: Opti
         "catalogue": {entry.id: entry.severity.value for entry in CATALOGUE.values()},
         "observers": {name: {"success": record.success, "duration": round(record.duration, 6),
                              "last_success": record.last_success, "error": record.error}
-                      for name, record in guard.eyes.records.items() if record.success is not None},
+                      for name, record in guard.sources.eyes.records.items() if record.success is not None},
         "probes": _probes(guard, evidence),
         "events": history.since(last=_EVENTS),
     }
@@ -128,7 +128,7 @@ def _conf(guard: Guard, evidence: Evidence) -> dict[str, Any]:
         facts = evidence.conf.value
         return {"path": str(facts.path), "valid": facts.valid, "error": facts.problem or None,
                 "verbose": facts.verbose if facts.valid else None}
-    return {"path": str(guard.conf_path()), "valid": None, "error": evidence.conf.why, "verbose": None}
+    return {"path": str(guard.sources.conf_path()), "valid": None, "error": evidence.conf.why, "verbose": None}
 
 
 def _policy(guard: Guard, evidence: Evidence) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _lease(guard: Guard, evidence: Evidence, lease: leases.Lease) -> dict[str, A
 
 def _counters(guard: Guard) -> dict[str, Any]:
     memory = guard.memory
-    seen = guard.eyes.get("log")
+    seen = guard.sources.eyes.get("log")
     return {**memory.counters, "restarts": dict(memory.restarts),
             "log_records": {"waagent": seen.value.counts.as_dict()} if isinstance(seen, Known) else {}}
 
@@ -180,8 +180,8 @@ def _probes(guard: Guard, evidence: Evidence) -> dict[str, Any]:
 
 
 def _remedy(text: str, guard: Guard) -> str:
-    daemon = guard.track.daemon
-    values = {"{unit}": guard.memory.unit_name or "walinuxagent.service", "{conf}": str(guard.conf_path()),
+    daemon = guard.sources.track.daemon
+    values = {"{unit}": guard.memory.unit_name or "walinuxagent.service", "{conf}": str(guard.sources.conf_path()),
               "{log}": guard.settings.agent.log, "{pid}": str(daemon.pid) if daemon else "PID"}
     for name, value in values.items():
         text = text.replace(name, value)

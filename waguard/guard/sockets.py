@@ -14,6 +14,9 @@ from waguard.guard.loop import Loop
 from waguard.varlink import Connection, Peer, RemoteError, Service, peer_of
 
 _CLIENTS = 128
+_CLIENTS_OF_ONE = 32
+"""How many of them one user may have who is not root: a socket open to all must not be filled up by one."""
+_PAUSE = 1.0
 
 
 class Listener:
@@ -26,17 +29,14 @@ class Listener:
         self._peers: dict[int, Peer] = {}
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        # Closed to all until mode and group are right.
-        mask = os.umask(0o777)
-        try:
-            self._socket.bind(str(path))
-        finally:
-            os.umask(mask)
+        self._troubled = False
+        # Nobody can connect before listen, so mode and group are right in time. No umask: the disk's thread makes files too.
+        self._socket.bind(str(path))
         if group is not None:
             self._set_group(group)
         path.chmod(mode)
         self._socket.listen(64)
-        loop.watch(self._socket.fileno(), select.EPOLLIN, self._accept)
+        self._watch()
 
     @property
     def clients(self) -> int:
@@ -69,6 +69,10 @@ class Listener:
             why = "there is no such group" if isinstance(error, KeyError) else "waguardd is not a member of it"
             self._warn(f"{self._path}: group {group} cannot be given access: {why}")
 
+    def _watch(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.watch(self._socket.fileno(), select.EPOLLIN, self._accept)
+
     def _accept(self, _events: int) -> None:
         for _ in range(16):
             try:
@@ -76,16 +80,27 @@ class Listener:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                self._warn(f"{self._path}: {error.strerror}")
+                # Out of descriptors or memory. Who waits goes on waiting, so epoll would call at once again.
+                self._loop.unwatch(self._socket.fileno())
+                self._loop.after(_PAUSE, self._watch)
+                if not self._troubled:
+                    self._warn(f"{self._path}: nobody can be let in: {error.strerror}")
+                self._troubled = True
                 return
-            if len(self._connections) >= _CLIENTS:
+            self._troubled = False
+            peer = peer_of(accepted)
+            if self._full(peer):
                 accepted.close()
                 continue
-            peer = peer_of(accepted)
             connection = Connection(accepted)
             self._peers[connection.fileno()] = peer
             self._connections[connection.fileno()] = connection
             self._loop.watch(connection.fileno(), select.EPOLLIN, lambda events, it=connection: self._ready(it, events))  # type: ignore[misc]
+
+    def _full(self, peer: Peer) -> bool:
+        if len(self._connections) >= _CLIENTS:
+            return True
+        return peer.uid != 0 and sum(other.uid == peer.uid for other in self._peers.values()) >= _CLIENTS_OF_ONE
 
     def _ready(self, connection: Connection, events: int) -> None:
         try:

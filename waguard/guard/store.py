@@ -32,7 +32,7 @@ class Store:
         self._sequence = 0
 
     def load(self) -> dict[str, Any]:
-        """The newer of the two tiers; empty when there is none. A damaged or newer-versioned file is set aside, not destroyed."""
+        """The newer of the two tiers; empty when there is none. A file that cannot be used is set aside, not destroyed."""
         found = [entry for entry in (self._read(self._run), self._read(self._lib)) if entry is not None]
         best = max(found, key=lambda entry: int(entry["sequence"]), default=None)
         if best is None:
@@ -63,27 +63,29 @@ class Store:
         try:
             entry = json.loads(files.read(path, _LIMIT))
             if entry["version"] > VERSION:
-                self._set_aside(path, f"version-{int(entry['version'])}", "was written by a newer waguard")
+                set_aside(path, f"version-{int(entry['version'])}", "was written by a newer waguard", self._warn)
                 return None
             if not isinstance(entry["data"], dict) or int(entry["sequence"]) < 0:
                 raise ValueError("not a state file")
         except FileNotFoundError:
             return None
         except files.Unusable as error:
-            self._warn(str(error))
+            set_aside(path, "unusable", f"cannot be used ({error})", self._warn)
             return None
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            self._set_aside(path, "damaged", f"is damaged ({type(error).__name__})")
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            set_aside(path, "damaged", f"is damaged ({type(error).__name__})", self._warn)
             return None
         return dict(entry)
 
-    def _set_aside(self, path: Path, suffix: str, why: str) -> None:
-        aside = path.with_name(f"{path.name}.{suffix}")
-        try:
-            path.replace(aside)
-            self._warn(f"{path} {why}; kept as {aside.name}, starting without it")
-        except OSError as error:
-            self._warn(f"{path} {why} and cannot be set aside: {error.strerror}")
+
+def set_aside(path: Path, suffix: str, why: str, warn: Callable[[str], None]) -> None:
+    """Rename a file that cannot be used, so that somebody can look at it, and say so."""
+    aside = path.with_name(f"{path.name}.{suffix}")
+    try:
+        path.replace(aside)
+        warn(f"{path} {why}; kept as {aside.name}, starting without it")
+    except OSError as error:
+        warn(f"{path} {why} and cannot be set aside: {error.strerror}")
 
 
 def replace_file(path: Path, data: bytes, durable: bool, mode: int = 0o600) -> None:

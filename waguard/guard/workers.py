@@ -43,6 +43,8 @@ class Worker:
         """Run ``job`` in the thread and ``done(result, error)`` in the loop; a late job gives TimedOut. False when still busy."""
         if self._busy_since is not None:
             return False
+        if self._thread is None and not self._begin(done):
+            return True
         self._busy_since = self._now()
         answered = False
 
@@ -65,9 +67,6 @@ class Worker:
             self._loop.soon(lambda: finish(result, error))
 
         timer: Timer = self._loop.after(timeout, lambda: answer(None, TimedOut(f"no answer within {timeout:g} s")))
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._turn, name=self.name, daemon=True)
-            self._thread.start()
         self._work.append(work)
         self._ready.release()
         return True
@@ -79,6 +78,18 @@ class Worker:
         except OSError:
             return False
         return stat[stat.rindex(")") + 2:][:1] == "D"
+
+    def _begin(self, done: Done) -> bool:
+        """Start the thread. Where none is to be had the job has failed, and the next one tries again."""
+        thread = threading.Thread(target=self._turn, name=self.name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            failure = error  # The name of an except clause ends with it.
+            self._loop.soon(lambda: done(None, failure))
+            return False
+        self._thread = thread
+        return True
 
     def _turn(self) -> None:
         self._native_id = threading.get_native_id()

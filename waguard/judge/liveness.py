@@ -8,7 +8,7 @@ extension is being worked on (rules and limits: WALinuxAgent azurelinuxagent/ga/
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Optional
 
@@ -66,6 +66,7 @@ class History:
     handler_cpu: float = -1.0
     cpu_changed: Optional[float] = None
     suspect_looks: int = 0
+    suspect_since: float = 0.0
     handler_missing_since: Optional[float] = None
     blocked_looks: int = 0
     looked: float = 0.0
@@ -74,7 +75,10 @@ class History:
 
 @dataclass(frozen=True)
 class Liveness:
-    """The verdict. ``why`` is one sentence with the evidence. ``seen_working`` is the newest proof of life, CLOCK_BOOTTIME."""
+    """The verdict. ``why`` is one sentence with the evidence. ``seen_working`` is the newest proof of life, CLOCK_BOOTTIME.
+
+    ``gates``: why not to restart it now; ``walls``: why a restart cannot work at all (decide/restart.py).
+    """
 
     state: AgentState
     why: str
@@ -85,7 +89,8 @@ class Liveness:
     seen_working: Optional[float] = None
     seen_by: str = ""
     blocked: tuple[str, ...] = ()
-    gates: tuple[str, ...] = field(default=())
+    gates: tuple[str, ...] = ()
+    walls: tuple[str, ...] = ()
 
 
 def judge(evidence: Evidence, history: History, rules: LivenessSettings, boot_grace: float) -> Liveness:
@@ -184,14 +189,13 @@ def _alive(evidence: Evidence, unit: UnitState, history: History, rules: Livenes
         return Liveness(AgentState.STARTING, f"{unit.name} is starting", replace(history, suspect_looks=0))
     blocked = tuple(f"{process.pid}/{name}" for process in (daemon, handler) if process is not None
                     for name in process.blocked_threads)
-    gates = (f"a thread of the agent is in state D ({', '.join(blocked)})",) if blocked else ()
+    walls = (f"a thread of the agent is in state D ({', '.join(blocked)})",) if blocked else ()
     if isinstance(evidence.libdir, Known) and evidence.libdir.value.disable_agent:
         return Liveness(AgentState.RESTING, f"{evidence.libdir.value.path}/disable_agent makes the daemon sleep for ever",
                         history, rest=Rest.SLEEPING)
     verdict = (_without_handler(evidence, history, rules) if handler is None
                else _with_handler(evidence, replace(history, handler_missing_since=None), rules))
-    return replace(verdict, blocked=blocked if history.blocked_looks >= _UNKILLABLE_LOOKS else (),
-                   gates=gates + verdict.gates)
+    return replace(verdict, blocked=blocked if history.blocked_looks >= _UNKILLABLE_LOOKS else (), walls=walls)
 
 
 def _without_handler(evidence: Evidence, history: History, rules: LivenessSettings) -> Liveness:
@@ -239,7 +243,8 @@ def _with_handler(evidence: Evidence, history: History, rules: LivenessSettings)
     quiet = now - max(handler.started, history.status_changed or 0.0)
     writes_status = history.status_mtime is not None or _writes_status(evidence)
     suspect = quiet > limit and not busy and writes_status
-    history = replace(history, suspect_looks=history.suspect_looks + 1 if suspect else 0)
+    since = history.suspect_since if history.suspect_looks else now
+    history = replace(history, suspect_looks=history.suspect_looks + 1 if suspect else 0, suspect_since=since)
 
     def verdict(state: AgentState, why: str) -> Liveness:
         return Liveness(state, why, history, busy=busy, suspect=suspect, seen_working=seen, seen_by=by,
@@ -252,7 +257,9 @@ def _with_handler(evidence: Evidence, history: History, rules: LivenessSettings)
         second = _second_sign(evidence, history, rules, limit)
         if not second:
             return verdict(AgentState.RUNNING, f"{said}, but the handler still works now and then")
-        if not (isinstance(evidence.wireserver, Known) and evidence.wireserver.value.success):
+        probe = evidence.wireserver
+        # An answer from before the suspicion proves nothing: the network may have gone since, and the loop with it.
+        if not (isinstance(probe, Known) and probe.value.success and probe.at >= since):
             return verdict(AgentState.RUNNING, f"{said}; the wire server is not known to answer, so the loop may just be slow")
         if history.suspect_looks >= rules.hung_checks:
             return verdict(AgentState.HUNG, f"{said}, and {second}, though the wire server answers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -63,6 +64,11 @@ def disk() -> Disk:
     return Disk()
 
 
-def descriptors() -> set[str]:
+def descriptors() -> set[int]:
     """What this process has open."""
-    return set(os.listdir("/proc/self/fd"))
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+            os.readlink(f"/proc/self/fd/{name}")
+            found.add(int(name))
+    return found

@@ -1,0 +1,29 @@
+# What can be done here: make help
+.DEFAULT_GOAL := help
+ARGS ?=
+
+.PHONY: help demo test check lab deb clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## the main job on a throw-away VM in a folder; ARGS=--once ends by itself
+	@tools/venv demo
+	@.venv/demo/bin/python -m demo.run $(ARGS)
+
+test: ## unit tests on every Python 3.9-3.13 found, integration tests on the first
+	@tools/test $(ARGS)
+
+check: ## ruff, mypy --strict, shellcheck, exposure of the units
+	@tools/check
+
+deb: ## dist/waguard_*_all.deb
+	@packaging/build-deb.sh
+
+lab: deb ## scenarios on real systemd with the real waagent (root); ARGS=-k name
+	@tests/lab/prepare.sh
+	@tools/venv test
+	@.venv/test/bin/python -m pytest tests/lab --numprocesses=4 --durations=10 $(ARGS)
+
+clean: ## remove what was built
+	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis lab-artefacts ./*.egg-info

@@ -1,0 +1,135 @@
+"""Every source the guard looks at, when it is looked at, and the evidence that comes of it. Looks, never judges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Optional
+
+from waguard.agent import layout, processes
+from waguard.clock import Clock
+from waguard.guard.eyes import Eyes
+from waguard.guard.loop import Loop
+from waguard.guard.scribe import Scribe
+from waguard.guard.track import Track
+from waguard.judge.evidence import Evidence
+from waguard.observe import Known, Observation, Unknown, azure, conf, diskversion, freeze, libdir, logs, packages
+from waguard.observe.process import Process
+from waguard.observe.unit import UnitState
+from waguard.settings import Settings
+
+_FIRST = ("conf", "libdir", "log", "packages")
+
+Then = Callable[[], None]
+
+
+class Sources:
+    """The observers of one agent. ``unit`` is set by who asks the service manager (guard/runs.py)."""
+
+    def __init__(self, settings: Settings, loop: Loop, clock: Clock, disk: Scribe,
+                 daemon_ended: Callable[[Process], None], handler_ended: Callable[[Process], None]) -> None:
+        self._settings, self._clock, self._disk = settings, clock, disk
+        self.eyes = Eyes(loop, clock)
+        self.track = Track(loop, daemon_ended, handler_ended)
+        self.unit: Observation[UnitState] = Unknown("not looked at yet", 0.0)
+        self.on_azure = azure.on_azure(settings.network.azure)
+        self._follower = logs.Follower(Path(settings.agent.log))
+        self._watcher = libdir.Watcher()
+        self._probed = -settings.network.probe_interval
+
+    def apply(self, settings: Settings) -> None:
+        """New settings."""
+        if settings.agent.log != self._settings.agent.log:
+            self._follower = logs.Follower(Path(settings.agent.log))
+        self._settings = settings
+        self.on_azure = azure.on_azure(settings.network.azure)
+
+    @property
+    def known_unit(self) -> Optional[UnitState]:
+        return self.unit.value if isinstance(self.unit, Known) else None
+
+    @property
+    def complete(self) -> bool:
+        """Every source was looked at at least once; one that was late or failed counts, as unknown."""
+        return all(name in self.eyes.seen for name in _FIRST)
+
+    def round(self, conf_seen: Then) -> None:
+        """Look at everything that is not told by events. Nothing here blocks; each observation is in ``eyes`` when it is in."""
+        self.see_conf(conf_seen)
+        lib = self._lib_dir()
+        self.eyes.look("libdir", lambda: self._watcher.look(lib))
+        self.see_log()
+        self.see_packages(_nothing)
+        if "version" not in self.eyes.seen:
+            self.eyes.look("version", diskversion.read)
+        self._probe()
+        self.see_processes()
+
+    def see_conf(self, then: Then) -> None:
+        path = self.conf_path()
+        self.eyes.look("conf", lambda: conf.read(path), then)
+
+    def see_log(self, then: Then = lambda: None) -> None:
+        """Read what is new, to its end: a look reads a bounded part, so there may be several."""
+        def seen() -> None:
+            found = self.eyes.get("log")
+            if isinstance(found, Known) and found.value.behind:
+                self.see_log(then)
+            else:
+                then()
+
+        self.eyes.look("log", self._follower.look, seen)
+
+    def see_packages(self, then: Then) -> None:
+        self.eyes.look("packages", packages.transaction, then)
+
+    def see_processes(self) -> None:
+        """A handful of reads in /proc, which never blocks."""
+        unit = self.known_unit
+        if unit is not None:
+            self.track.look(unit.main_pid)
+
+    def conf_path(self) -> Path:
+        daemon = self.track.daemon
+        told = processes.configuration_path(daemon.argv) if daemon is not None else None
+        return conf.find(self._settings.agent.conf, told or "")
+
+    def evidence(self) -> Evidence:
+        """All of it, as of now."""
+        now = self._clock.now()
+        since = self._disk.working_since if self._disk.blocked_in_kernel() else None
+        log = self.eyes.get("log")
+        transaction, version = self.eyes.get("packages"), self.eyes.get("version")
+        return Evidence(
+            now=now, wall=self._clock.wall(), unit=self.unit, daemon=self.track.daemon, handler=self.track.handler,
+            processes_unknown=self.track.problem, conf=self.eyes.get("conf"),
+            log=Known(log.value.state, log.at) if isinstance(log, Known) else log, libdir=self.eyes.get("libdir"),
+            wireserver=self._fresh_probe(now), disk_version=version.value if isinstance(version, Known) else None,
+            azure=self.on_azure, transaction=transaction.value if isinstance(transaction, Known) else None,
+            freezing=freeze.freezing(), disk_blocked_for=now - since if since is not None else 0.0)
+
+    def _lib_dir(self) -> Path:
+        if self._settings.agent.lib_dir != "auto":
+            return Path(self._settings.agent.lib_dir)
+        seen: Observation[conf.ConfFacts] = self.eyes.get("conf")
+        return seen.value.lib_dir if isinstance(seen, Known) else Path(layout.LIB_DIR)
+
+    def _probe(self) -> None:
+        network, now = self._settings.network, self._clock.now()
+        if self.on_azure and now - self._probed >= network.probe_interval:
+            self._probed = now
+            self.eyes.look("wireserver", lambda: azure.probe(network.wireserver, network.probe_timeout),
+                           deadline=network.probe_timeout + 5.0)
+
+    def _fresh_probe(self, now: float) -> Observation[azure.Probe]:
+        """A probe of more than two intervals ago says nothing of now."""
+        if not self.on_azure:
+            return Unknown("this machine is not known to be on Azure, so nothing is sent to Azure's addresses", now)
+        seen: Observation[azure.Probe] = self.eyes.get("wireserver")
+        network = self._settings.network
+        fresh = now - seen.at <= 2 * network.probe_interval + network.probe_timeout
+        return seen if fresh else Unknown("the last probe is too old", now)
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""
