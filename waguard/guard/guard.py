@@ -147,9 +147,7 @@ class Guard:
         live = liveness.judge(evidence, history, self.settings.liveness, self.settings.restart.boot_grace)
         self.live, self._history = live, live.history
         self.memory.exits = live.history.exits
-        # A package manager's lock is taken and let go within seconds: for a dead agent only a look after the last one counts.
-        current = live.state is not AgentState.DOWN or self.sources.eyes.get("packages").at >= self.sources.unit.at
-        if live.state is not AgentState.UNKNOWN and not self.runs.acting and ready and current:
+        if live.state is not AgentState.UNKNOWN and not self.runs.acting and ready and self._current():
             self._decide(evidence, live)
         self._find(evidence, live)
         self._changed()
@@ -160,6 +158,19 @@ class Guard:
             self._complete_at = self.clock.now()
             self.runs.look()
         return self._complete_at is not None and self.sources.unit.at > self._complete_at
+
+    def _current(self) -> bool:
+        """For an agent that does not run only looks after its end count: a package manager's lock comes and goes within seconds,
+        and the conf may be what it died of."""
+        unit, eyes = self.sources.known_unit, self.sources.eyes
+        if unit is None or unit.active == "active":
+            return True
+        late = [name for name in ("conf", "packages") if eyes.get(name).at < self.sources.unit.at]
+        if "conf" in late:
+            self.sources.see_conf(self._conf_seen)
+        if "packages" in late:
+            self.sources.see_packages(self.evaluate)
+        return not late
 
     def _decide(self, evidence: Evidence, live: Liveness) -> None:
         before = self.memory.policy

@@ -98,8 +98,6 @@ class Runs:
             return
         unit = observation.value
         self._memory.unit_name = unit.name
-        if unit.active != "active":
-            sources.see_packages(self._changed)
         sources.see_processes()
         if unit.main_pid and unit.invocation and unit.active == "active" and unit.invocation != self._memory.run:
             self._begun(unit)

@@ -21,6 +21,7 @@ from waguard.decide.lease import Lease, Phase
 from waguard.decide.term import Moment
 from waguard.guard.loop import Loop
 from waguard.guard.workers import TimedOut, Worker
+from waguard.observe import freeze
 
 Answer = Callable[[str, str], None]
 """``answer(message, refusal)``: exactly one of the two is not empty."""
@@ -61,10 +62,7 @@ class Verbose:
         if self.busy:
             answer("", "another change of waagent.conf is under way")
         elif self.lease is not None and self.lease.phase is Phase.ACTIVE:
-            self.lease = replace(self.lease, term=term.of(seconds, self._hooks.moment()), by=by)
-            self._hooks.save(None)
-            self._hooks.event("verbose-on", f"the verbose lease was given a new end: {_until(seconds)}", by=by)
-            answer(f"verbose logging was on already; it now stays on {_until(seconds)}", "")
+            self._extend(self.lease, seconds, by, answer)
         elif self.lease is not None:
             answer("", "an earlier lease is still being ended")
         else:
@@ -90,21 +88,39 @@ class Verbose:
     def recover(self) -> None:
         """After a start of the guard: find out how far a lease had come, by what the file says."""
         lease = self.lease
-        if lease is None or lease.phase is not Phase.GRANTING:
-            return  # ACTIVE is as it should be; ENDING is taken up by the next tick.
+        if lease is None or lease.phase is Phase.ACTIVE:
+            return
         try:
-            ours = confedit.restore(confwrite.read(Path(lease.path)).data, lease.edit)
-            edited = ours.outcome is confedit.Outcome.RESTORED
+            data = confwrite.read(Path(lease.path)).data
         except confwrite.Refused:
-            edited = False
+            if lease.phase is Phase.GRANTING:
+                # Whether it was edited shows when it can be read again; until then the lease has to end, not to be forgotten.
+                self.lease = replace(lease, phase=Phase.ENDING, restart=False)
+            return
+        self.own_mark = _mark(data)
+        if lease.phase is Phase.GRANTING:
+            self._recover_grant(lease, data)
+
+    def _recover_grant(self, lease: Lease, data: bytes) -> None:
+        edited = confedit.restore(data, lease.edit).outcome is confedit.Outcome.RESTORED
+        self.lease = replace(lease, phase=Phase.ACTIVE) if edited else None
         if edited:
-            self.lease = replace(lease, phase=Phase.ACTIVE)
-            if lease.restart:
+            # In another boot the agent has started since, and has read it.
+            if lease.restart and lease.term.boot_id == self._hooks.moment().boot_id:
                 self._hooks.want_restart("verbose logging was turned on")
             self._hooks.event("verbose-on", f"verbose logging is on, granted before the guard's own restart, by {lease.by}")
-        else:
-            self.lease = None
-        self._hooks.save(None)
+        self._save()
+
+    def _extend(self, lease: Lease, seconds: Optional[float], by: str, answer: Answer) -> None:
+        self.lease = replace(lease, term=term.of(seconds, self._hooks.moment()), by=by)
+        try:
+            self._hooks.save(None)
+        except OSError as error:
+            self.lease = lease
+            answer("", f"the new end could not be written down: {error.strerror}")
+            return
+        self._hooks.event("verbose-on", f"the verbose lease was given a new end: {_until(seconds)}", by=by)
+        answer(f"verbose logging was on already; it now stays on {_until(seconds)}", "")
 
     def _grant(self, seconds: Optional[float], restart: bool, by: str, answer: Answer) -> None:
         moment, path = self._hooks.moment(), self._hooks.conf_path()
@@ -118,8 +134,10 @@ class Verbose:
                 line = parsed.effective(leases.KEY).line
                 raise confwrite.Refused(f"{leases.KEY}=y stands in {path}:{line} already, set by hand; nothing to lease")
             edit = confedit.set_value(original.data, leases.KEY, leases.VALUE)
-            self._durably(Lease(str(path), replace(edit, data=b""), Phase.GRANTING, moment.wall,
-                                term.of(seconds, moment), restart, by))
+            trouble = self._durably(Lease(str(path), replace(edit, data=b""), Phase.GRANTING, moment.wall,
+                                          term.of(seconds, moment), restart, by))
+            if trouble:
+                raise confwrite.Refused(trouble)
             self._replace(original, edit.data)
             return ""
 
@@ -128,22 +146,27 @@ class Verbose:
                 self._failed(error, answer, "verbose logging could not be turned on")
                 return
             assert self.lease is not None
-            self.lease = replace(self.lease, phase=Phase.ACTIVE)
+            self.lease, self._told = replace(self.lease, phase=Phase.ACTIVE), False
             if restart:
                 self._hooks.want_restart("verbose logging was turned on")
-            self._hooks.save(None)
+            self._save()
             self._hooks.event("verbose-on", f"verbose logging is on {_until(seconds)}, asked for by {by}", by=by)
             answer(f"verbose logging is on {_until(seconds)}", "")
 
         self._worker.run(work, 2 * _DURABLE_WITHIN, done)
 
     def _end(self, why: str, answer: Answer) -> None:
-        lease = self.lease
-        assert lease is not None
-        resumed = lease.phase is Phase.ENDING
+        assert self.lease is not None
+        # One that never came to be on was not read by the agent either.
+        lease = replace(self.lease, restart=self.lease.restart and self.lease.phase is not Phase.GRANTING)
+        resumed = lease.phase is not Phase.ACTIVE
 
         def work() -> str:
-            self._durably(replace(lease, phase=Phase.ENDING))
+            trouble = self._durably(replace(lease, phase=Phase.ENDING))
+            # A full disk must not keep verbose logging on, which may be what filled it: without the note the file is put back
+            # all the same, and a later start finds it so. But nothing is written into a freeze.
+            if trouble and freeze.freezing():
+                raise confwrite.Refused(trouble)
             try:
                 original = confwrite.read(Path(lease.path))
             except confwrite.Refused:
@@ -165,7 +188,7 @@ class Verbose:
                 return
             self.lease, self._told = None, False
             self._ended(str(result), lease, why)
-            self._hooks.save(None)
+            self._save()
             answer({"restored": "verbose logging is off; the line is as it was",
                     "superseded": f"{lease.path}: {leases.KEY} was edited by somebody else during the lease; it is left as it is",
                     }.get(str(result), f"{lease.path} is gone, so there is nothing to put back"), "")
@@ -183,32 +206,52 @@ class Verbose:
 
     def _failed(self, error: BaseException, answer: Answer, what: str) -> None:
         said = str(error) or type(error).__name__
+        granting = self.lease is not None and self.lease.phase is Phase.GRANTING
         if isinstance(error, TimedOut):
-            said = "the file system did not take the write in time (is a backup freezing it?); the guard goes on trying"
-        elif self.lease is not None and self.lease.phase is Phase.GRANTING:
+            later = "it is taken back as soon as that is over" if granting else "the guard goes on trying"
+            said = f"the file system did not take the write in time (is a backup freezing it?); {later}"
+        elif granting:
             self.lease = None
-            self._hooks.save(None)
-        self._retry_at = self._hooks.moment().now + _AGAIN
+            self._save()
         if not self._told or answer is not _nobody:
             self._hooks.event("verbose-trouble", f"{what}: {said}")
         self._told = self.lease is not None
+        self._retry_at = self._hooks.moment().now + _AGAIN if self._told else 0.0
         answer("", said)
 
-    def _durably(self, lease: Lease) -> None:
-        """In the worker's thread: have the loop write the lease down, and wait until the disk has it."""
-        durable = threading.Event()
+    def _durably(self, lease: Lease) -> str:
+        """In the worker's thread: have the loop write the lease down, and wait for the disk. Why it has it not, or empty."""
+        settled = threading.Event()
+        trouble: list[str] = []
 
         def save() -> None:
             self.lease = lease
-            self._hooks.save(durable.set)
+            try:
+                self._hooks.save(settled.set)
+            except OSError as error:
+                trouble.append(f"the lease could not be written down: {error.strerror}")
+                settled.set()
 
         self._loop.soon(save)
-        if not durable.wait(_DURABLE_WITHIN):
-            raise confwrite.Refused("the lease could not be written down in time (is the disk frozen or full?)")
+        if not settled.wait(_DURABLE_WITHIN):
+            return "the lease could not be written down in time (is the disk frozen or full?)"
+        return "".join(trouble)
+
+    def _save(self) -> None:
+        """Write down what has been done. Where that cannot be, a later start of the guard sees from the file how far it came."""
+        try:
+            self._hooks.save(None)
+        except OSError as error:
+            self._hooks.event("verbose-trouble", f"the lease's state could not be written down: {error.strerror}")
 
     def _replace(self, original: confwrite.Original, data: bytes) -> None:
-        self.own_mark = (len(data), zlib.crc32(data))
+        self.own_mark = _mark(data)
         confwrite.replace(original, data)
+
+
+def _mark(data: bytes) -> tuple[int, int]:
+    """As observe.conf makes it."""
+    return (len(data), zlib.crc32(data))
 
 
 def _until(seconds: Optional[float]) -> str:

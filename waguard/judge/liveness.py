@@ -55,6 +55,8 @@ class Rest(str, Enum):
 class History:
     """What liveness remembers from look to look. Moments are CLOCK_BOOTTIME seconds.
 
+    Verdicts are made more often than rounds of looks; only a round that brought a new look at the lib dir counts as a look.
+
     ``exits``: unasked ends of the daemon within the last quarter of an hour, kept by the guard.
     """
 
@@ -69,7 +71,8 @@ class History:
     suspect_since: float = 0.0
     handler_missing_since: Optional[float] = None
     blocked_looks: int = 0
-    looked: float = 0.0
+    round_at: float = 0.0
+    new_round: bool = True
     exits: tuple[float, ...] = ()
 
 
@@ -108,19 +111,22 @@ def judge(evidence: Evidence, history: History, rules: LivenessSettings, boot_gr
 
 def _remember(evidence: Evidence, history: History) -> History:
     """When each sign of life last moved, by the steady clock: a wall clock that jumps must not make an agent look dead."""
-    now = evidence.now
+    now, before = evidence.now, history.round_at
+
+    def moved(wall: float, first: bool) -> float:
+        """When it moved: by its own time, but not before the last look nor after this one, whatever the wall clock did between."""
+        return min(now, evidence.from_wall(wall) if first else max(before, evidence.from_wall(wall)))
+
+    history = replace(history, round_at=evidence.libdir.at, new_round=evidence.libdir.at > history.round_at)
     if isinstance(evidence.libdir, Known) and evidence.libdir.value.status_mtime != history.status_mtime:
         mtime = evidence.libdir.value.status_mtime
         if mtime is not None:
-            # Found at the first look: its age is all there is. Later: it moved since the last look.
-            changed = min(now, evidence.from_wall(mtime)) if history.status_mtime is None else now
-            history = replace(history, status_mtime=mtime, status_changed=changed)
+            history = replace(history, status_mtime=mtime, status_changed=moved(mtime, history.status_mtime is None))
     if isinstance(evidence.log, Known) and evidence.log.value.heartbeat is not None:
         beat = evidence.log.value.heartbeat
         mark = (beat.id or "", beat.counter if beat.counter is not None else -1, beat.at or 0.0)
         if mark != history.beat:
-            first = history.beat is None
-            seen = min(now, evidence.from_wall(beat.at)) if first and beat.at is not None else now
+            seen = now if beat.at is None else moved(beat.at, history.beat is None)
             history = replace(history, beat=mark, beat_seen=seen)
     handler = evidence.handler
     if handler is None:
@@ -128,7 +134,7 @@ def _remember(evidence: Evidence, history: History) -> History:
     elif (handler.pid, handler.cpu_seconds) != (history.handler_pid, history.handler_cpu):
         history = replace(history, handler_pid=handler.pid, handler_cpu=handler.cpu_seconds, cpu_changed=now)
     blocked = any(process is not None and process.blocked for process in (evidence.daemon, handler))
-    return replace(history, blocked_looks=history.blocked_looks + 1 if blocked else 0, looked=now,
+    return replace(history, blocked_looks=history.blocked_looks + history.new_round if blocked else 0,
                    exits=tuple(at for at in history.exits if at > now - EXIT_WINDOW))
 
 
@@ -163,7 +169,8 @@ def _not_running(evidence: Evidence, unit: UnitState, history: History, boot_gra
 def stopped(evidence: Evidence, unit: UnitState) -> bool:
     """Asked to stop. Without systemd the daemon's own last word tells: it logs the SIGTERM that a stop sends."""
     if unit.kind == "systemd":
-        return unit.stopped_on_request
+        # systemd forgets a disabled unit as soon as it rests, and all moments with it; whoever disabled it wanted it so.
+        return unit.stopped_on_request or (unit.disabled and unit.active == "inactive")
     if not isinstance(evidence.log, Known):
         return False
     end, start = evidence.log.value.daemon_end, evidence.log.value.daemon_started
@@ -244,7 +251,8 @@ def _with_handler(evidence: Evidence, history: History, rules: LivenessSettings)
     writes_status = history.status_mtime is not None or _writes_status(evidence)
     suspect = quiet > limit and not busy and writes_status
     since = history.suspect_since if history.suspect_looks else now
-    history = replace(history, suspect_looks=history.suspect_looks + 1 if suspect else 0, suspect_since=since)
+    looks = history.suspect_looks + history.new_round if suspect else 0
+    history = replace(history, suspect_looks=looks, suspect_since=since)
 
     def verdict(state: AgentState, why: str) -> Liveness:
         return Liveness(state, why, history, busy=busy, suspect=suspect, seen_working=seen, seen_by=by,
