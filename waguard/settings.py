@@ -217,33 +217,46 @@ def _read(path: Path) -> bytes:
         os.close(fd)
 
 
-def _apply(settings: Settings, path: Path, problems: list[Problem]) -> Settings:
-    import yaml
-
-    def wrong(node: Optional[yaml.Node], message: str) -> None:
-        problems.append(Problem(str(path), node.start_mark.line + 1 if node is not None else 0, message))
-
+def _contents(path: Path, problems: list[Problem]) -> str:
+    """The file's text; empty when it cannot be had, and then there is a problem more, or when it is all comments."""
     try:
         text = _read(path).decode("utf-8")
-        root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:
         problems.append(Problem(str(path), 0, f"cannot be read: {error.strerror}"))
-        return settings
+        return ""
     except UnicodeDecodeError as error:
         line = error.object[:error.start].count(b"\n") + 1
         problems.append(Problem(str(path), line, "is not UTF-8 text"))
-        return settings
+        return ""
+    # The file as it is shipped says nothing, and need not cost the guard the 3 MB of PyYAML.
+    says = any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines())
+    return text if says else ""
+
+
+def _tree(path: Path, text: str, problems: list[Problem]) -> Optional[yaml.Node]:
+    import yaml
+
+    try:
+        return yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except RecursionError:
         problems.append(Problem(str(path), 0, "is nested too deeply"))
-        return settings
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problems.append(Problem(str(path), mark.line + 1 if mark else 0,
                                 f"is not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}"))
-        return settings
+    return None
+
+
+def _apply(settings: Settings, path: Path, problems: list[Problem]) -> Settings:
+    text = _contents(path, problems)
+    root = _tree(path, text, problems) if text else None
     if root is None:
         return settings
-    if not isinstance(root, yaml.MappingNode):
+
+    def wrong(node: yaml.Node, message: str) -> None:
+        problems.append(Problem(str(path), node.start_mark.line + 1, message))
+
+    if _shape(root) != "mapping":
         wrong(root, "has to be sections with keys, such as 'restart:' and below it '  backoff_cap: 10m'")
         return settings
     known = dict(settings.sections())
@@ -252,7 +265,7 @@ def _apply(settings: Settings, path: Path, problems: list[Problem]) -> Settings:
         name = str(name_node.value)
         if name not in known:
             wrong(name_node, f"unknown section '{name[:60]}'{_nearest(name, list(known))}")
-        elif not isinstance(section_node, yaml.MappingNode):
+        elif _shape(section_node) != "mapping":
             if section_node.value != "":
                 wrong(section_node, f"section '{name}' has to hold keys")
         else:

@@ -106,21 +106,29 @@ def test_12_the_guard_killed_at_a_hundred_moments(machine: Machine) -> None:
     allowed = {before, before.replace("Logs.Verbose=n", "Logs.Verbose=y")}
     # In the machine, so that the kills are close together and fall anywhere.
     script = """
-import os, random, subprocess, sys, time
+import os, random, socket, subprocess, sys, time
 random.seed(20161018)
 conf, seen, kills = sys.argv[1], set(), 0
 toggle = subprocess.Popen(['sh', '-c', 'while :; do waguardctl verbose on --for 1h; waguardctl verbose off; done'],
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+def answers():
+    try:
+        with socket.socket(socket.AF_UNIX) as client: client.connect('/run/waguard/status')
+        return True
+    except OSError:
+        return False
 def pid():
     return int(subprocess.run(['systemctl', 'show', '-p', 'MainPID', '--value', 'waguard'], capture_output=True, text=True).stdout)
 try:
     last = 0
     while kills < 100:
+        # Most kills are to fall into its work, the first ones into its start.
+        while kills > 10 and not answers(): time.sleep(0.01)
         until = time.monotonic() + random.uniform(0.0, 1.2)
         while time.monotonic() < until:
             seen.add(open(conf).read()); time.sleep(0.001)
         now = pid()
-        if now and now != last and os.path.exists('/run/waguard/control'):
+        if now and now != last:
             try: os.kill(now, 9)
             except ProcessLookupError: continue
             kills += 1; last = now
@@ -142,5 +150,5 @@ sys.stdout.write(repr(sorted(seen)))
     assert len(restarts) <= 2 + 2, "an intent may be told twice after a kill, never charged twice"
     numbers = [event["seq"] for event in guard.events()]
     assert numbers == sorted(set(numbers)), "event numbers are not unique and growing"
-    assert len(guard.events("guard-started")) >= 90
+    assert len(guard.events("guard-started")) >= 80
     assert machine.run("ls -A /etc | grep -c waguard-", check=False).out.strip() == "0", "temporary files left in /etc"

@@ -109,7 +109,10 @@ def replace_file(path: Path, data: bytes, durable: bool, mode: int = 0o600) -> N
 def sweep(directory: Path, pattern: str) -> None:
     """Remove what a process that was killed in ``replace_file`` left behind. Only for directories that are ours alone."""
     for left in directory.glob(pattern):
-        left.unlink(missing_ok=True)
+        try:
+            left.unlink()
+        except OSError:
+            pass  # It is in nobody's way; the file system may be read-only.
 
 
 def sync_directory(path: Path) -> None:

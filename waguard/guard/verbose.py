@@ -82,7 +82,9 @@ class Verbose:
         lease, moment = self.lease, self._hooks.moment()
         if lease is None or self.busy or moment.now < self._retry_at:
             return
-        if lease.phase is not Phase.ACTIVE or term.over(lease.term, moment):
+        if lease.phase is not Phase.ACTIVE:
+            self._end("what was under way is brought to its end", _nobody)
+        elif term.over(lease.term, moment):
             self._end("its time is over", _nobody)
 
     def recover(self) -> None:
@@ -197,7 +199,8 @@ class Verbose:
 
     def _ended(self, result: str, lease: Lease, why: str) -> None:
         if result != "restored":
-            self._hooks.event("verbose-superseded", f"{lease.path}: {leases.KEY} is not the leased line any more; left as it is")
+            what = "is gone" if result == "gone" else f"has another {leases.KEY} line than the leased one, which is left as it is"
+            self._hooks.event("verbose-superseded", f"the verbose lease is over without effect: {lease.path} {what}")
             return
         # If the agent never came to read the leased line, it need not be restarted to forget it.
         if not self._hooks.drop_restart() and lease.restart:

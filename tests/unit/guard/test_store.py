@@ -280,8 +280,10 @@ def test_replace_file_does_not_write_through_a_link(tmp_path: Path) -> None:
 def test_sweep_removes_what_a_killed_guard_left(tmp_path: Path) -> None:
     for name in (".state.json.17.new", ".events.jsonl.4711.new", "state.json", "lock"):
         (tmp_path / name).touch()
+    (tmp_path / ".a directory.new").mkdir()
     sweep(tmp_path, ".*.new")
-    assert sorted(os.listdir(tmp_path)) == ["lock", "state.json"]
+    assert sorted(os.listdir(tmp_path)) == [".a directory.new", "lock", "state.json"]
+    sweep(tmp_path / "missing", ".*.new")
 
 
 def block(directory: Path) -> None:
