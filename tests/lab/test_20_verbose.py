@@ -150,5 +150,5 @@ sys.stdout.write(repr(sorted(seen)))
     assert len(restarts) <= 2 + 2, "an intent may be told twice after a kill, never charged twice"
     numbers = [event["seq"] for event in guard.events()]
     assert numbers == sorted(set(numbers)), "event numbers are not unique and growing"
-    assert len(guard.events("guard-started")) >= 80
+    assert len(guard.events("guard-started")) >= 50, "most kills hit no working guard"
     assert machine.run("ls -A /etc | grep -c waguard-", check=False).out.strip() == "0", "temporary files left in /etc"

@@ -1,6 +1,6 @@
 """The restart policy: one pure state machine with the clock handed in.
 
-The contract (docs/architecture.md, "What waguard never does"):
+The contract (README.md, "What it never does"):
 
 - a dead agent is started, at once the first time, then at a growing and capped pace, for ever;
 - a live agent (hung, without its handler, or asked for) is restarted at most ``live_per_hour`` and ``live_per_day`` times;

@@ -78,6 +78,15 @@ class Agents(RuleBasedStateMachine):
         if kind == "dies at once":
             self.die()
 
+    def taken_for_ours(self) -> None:
+        """Somebody else starts the agent while an action waits to be found again: nobody could tell that from its being done."""
+        state = self.load()
+        if state.intent is not None and self.done.get(state.intent.number, 0) == 0:
+            live = state.intent.at in state.live_restarts
+            self.acted.append(Acted(state.intent.at, live, False, True))
+            self.failures += not live
+            self.done[state.intent.number] = 1
+
     def die(self) -> None:
         self.up, self.hung = False, False
         self.waits_for_systemd = self.by_systemd
@@ -133,6 +142,7 @@ class Agents(RuleBasedStateMachine):
     @precondition(lambda self: self.waits_for_systemd and not self.up and self.job_until is None)
     @rule()
     def systemd_restarts_it(self) -> None:
+        self.taken_for_ours()
         self.outcome("runs")
 
     @precondition(lambda self: self.waits_for_systemd and not self.up and self.job_until is None)
@@ -148,6 +158,7 @@ class Agents(RuleBasedStateMachine):
     @precondition(lambda self: self.job_until is None)
     @rule()
     def an_administrator_starts_it(self) -> None:
+        self.taken_for_ours()
         self.outcome("runs")
 
     @rule(kind=st.sampled_from(["runs", "runs", "dies at once", "has no effect", "job runs", "job dies at once"]))
@@ -219,23 +230,21 @@ class Agents(RuleBasedStateMachine):
             return
         accepted = fate != "is refused"
         live = facts.condition in (Condition.FINE, Condition.BROKEN)
-        self.acted.append(Acted(self.now, live, forced, accepted))
-        self.failures += not (live and accepted)
-        self.check_ration()
+        if fate != "guard killed after" or self.manager != "has no effect":
+            # Else it is found not to have been done, and done on the charge it has.
+            self.acted.append(Acted(self.now, live, forced, accepted))
+            self.failures += not (live and accepted)
+            self.done[intent.number] = self.done.get(intent.number, 0) + 1
+            assert self.done[intent.number] == 1, f"action {intent.number} was carried out twice"
+            self.check_ration()
         if not accepted:
             self.remember(restart.failed(state))
             return
-        self.done[intent.number] = self.done.get(intent.number, 0) + 1
-        assert self.done[intent.number] == 1, f"action {intent.number} was carried out twice"
-        self.stopped = False
+        self.stopped = self.waits_for_systemd = False
         if self.manager.startswith("job "):
-            self.job_until, self.job_then = self.now + 20.0, self.manager[4:]
-            self.up, self.waits_for_systemd = False, False
+            self.job_until, self.job_then, self.up = self.now + 20.0, self.manager[4:], False
         else:
-            before, self.waits_for_systemd = self.run, False
             self.outcome(self.manager)
-            if self.run == before:
-                self.done[intent.number] = 0  # Nothing came of it: to carry it out again is no doubling.
         if fate == "guard killed after":
             self.memory = None
         else:
@@ -282,16 +291,13 @@ class Agents(RuleBasedStateMachine):
                 assert sum(action.live and action.at > self.now - span for action in self.acted) <= most
 
     def check_charges(self) -> None:
-        """Every live restart is charged once, and nothing else is."""
+        """Every live restart is charged once, and nothing else is, but for the one that waits to be found again."""
         state = self.load()
-        expected = [action.at for action in self.acted if action.live and action.at > self.now - DAY]
-        pending = state.intent is not None and state.intent.at in state.live_restarts
         charged = [at for at in state.live_restarts if at > self.now - DAY]
-        if pending and state.intent is not None and self.done.get(state.intent.number, 0) == 0:
+        if state.intent is not None and state.intent.at in charged and self.done.get(state.intent.number, 0) == 0:
             charged.remove(state.intent.at)
-            if self.acted and self.acted[-1].at == state.intent.at:
-                return  # Reached the manager, and nothing came of it: charged, and to be done again on that charge.
-        assert len(charged) == len(expected) and all(abs(a - b) < 1e-3 for a, b in zip(sorted(charged), sorted(expected)))
+        acted = [action.at for action in self.acted if action.live and action.at > self.now - DAY]
+        assert len(charged) == len(acted) and all(abs(a - b) < 1e-3 for a, b in zip(sorted(charged), sorted(acted)))
 
     def check_idle(self, before: PolicyState, facts: Facts, step: Step) -> None:
         """A dead agent is not left dead: it is started at once the first time, and at the latest after the cap."""

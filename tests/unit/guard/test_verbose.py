@@ -5,6 +5,7 @@ The promise: waagent.conf is at every moment either as it was, or so but for the
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import stat
@@ -61,6 +62,7 @@ class Home:
             directory.mkdir()
         self.now, self.wall, self.boot = 1000.0, 1763550000.0, "boot-1"
         self.disk = Disk()
+        self.worker = Worker("conf", loop, Clock().now)  # one for all guards, or their threads would add up
         self.events: list[tuple[str, str]] = []
         self.warnings: list[str] = []
         self.restarts: list[str] = []
@@ -83,7 +85,7 @@ class Home:
 
         hooks = Hooks(lambda: Moment(self.now, self.wall, self.boot), save, self._event, self._want, self._drop,
                       lambda: self.conf)
-        verbose = Verbose(self.loop, hooks, Worker("conf", self.loop, Clock().now))
+        verbose = Verbose(self.loop, hooks, self.worker)
         verbose.lease = memory.lease
         verbose.recover()
         return verbose
@@ -605,6 +607,7 @@ class Camera:
     """
 
     _current: Optional[Camera] = None
+    _numbers = itertools.count()
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -635,8 +638,7 @@ class Camera:
         self._taking.now = True
         try:
             with self._lock:
-                picture = self._home.root.with_name(f"{self._home.root.name}-{len(self.pictures)}")
-                shutil.rmtree(picture, ignore_errors=True)
+                picture = self._home.root.with_name(f"picture-{next(self._numbers)}")
                 shutil.copytree(self._home.root, picture, symlinks=True)
                 self.pictures.append(picture)
         finally:
@@ -653,7 +655,8 @@ sys.addaudithook(Camera.hook)
 
 
 @pytest.fixture
-def camera(tmp_path: Path, loop: Turning) -> Iterator[tuple[Home, Camera]]:
+def camera(tmp_path: Path, loop: Turning, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Home, Camera]]:
+    monkeypatch.setattr(os, "fsync", lambda _fd: None)
     (tmp_path / "vm").mkdir()
     home = Home(tmp_path / "vm", loop)
     yield home, Camera(home)
@@ -696,7 +699,6 @@ def test_killed_at_every_step(camera: tuple[Home, Camera], name: str, reboot: bo
         was = home.conf.read_bytes()
         assert was in {CONFS[name], *leased}
         assert verbose.lease is not None or was == CONFS[name], f"picture {number}: on, and nobody knows"
-        home.loop.settle()
         home.pass_time(30.0)
         home.tick(verbose)
         home.to_the_end(verbose)
@@ -716,6 +718,7 @@ def test_killed_at_every_step_and_again_at_every_step_of_what_follows(camera: tu
         first.put_back(picture)
         with Camera(home) as second:
             home.to_the_end(home.start())
+        assert second.pictures
         for again in second.pictures:
             second.put_back(again)
             verbose = home.start()
@@ -736,6 +739,7 @@ def test_after_a_power_cut_the_agent_is_not_restarted_for_what_it_has_read_at_it
     home.boot = "another"
     assert home.start().lease is not None
     assert home.restarts == []
+    home.disk.finish()
     home.boot = "boot-1"
     for tier in (home.run, home.lib):
         (tier / "state.json").write_text(state.replace('"active"', '"granting"'))
