@@ -144,7 +144,8 @@ class Demo:
     def _follow(self) -> None:
         """Shows each event as it happens."""
         try:
-            for reply in varlink.stream(self.vm.run_dir / "status", "io.waguard.GetEvents", {"last": 0, "follow": True}, timeout=None):
+            events = varlink.stream(self.vm.run_dir / "status", "io.waguard.GetEvents", {"last": 0, "follow": True}, None)
+            for reply in events:
                 for event in reply["events"]:
                     say(f"     {time.strftime('%H:%M:%S', time.localtime(event['at']))}  {event['message']}")
         except varlink.VarlinkError:

@@ -217,6 +217,28 @@ class StandIn:
         events: list[dict[str, Any]] = self.call("GetEvents", socket="status")["events"]
         return events
 
+    def wait_for(self, state: str, seconds: float = 60.0) -> dict[str, Any]:
+        """Wait until the agent is in this state and nothing has to be proved any more. Returns the snapshot."""
+        def there() -> Optional[dict[str, Any]]:
+            found = self.snapshot()
+            settled = found["policy"]["verifying"] is None and found["policy"]["pending_restart"] is None
+            return found if settled and found["agent"]["state"] == state else None
+
+        found = wait(there, f"an agent that is {state}", seconds)
+        assert found is not None
+        return found
+
+    def wait_for_looks(self, rounds: int = 8) -> dict[str, Any]:
+        """Wait until the guard has looked at everything so many times more, for what must not happen. Returns the snapshot."""
+        last, seen = None, 0
+        while True:
+            found = self.snapshot()
+            at = found["observers"].get("conf", {}).get("last_success")
+            seen, last = seen + (at != last), at
+            if seen > rounds:
+                return found
+            time.sleep(0.05)
+
     def ctl(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run waguardctl against this guard."""
         command = [sys.executable, "-m", "waguard.ctl.main", *words, "--run-dir", str(self.run_dir)]

@@ -43,11 +43,11 @@ class ProtocolError(VarlinkError):
     """The other side does not speak Varlink: not JSON, not an object, too long, too deep, a field of the wrong type."""
 
 
-class TimedOut(VarlinkError):  # noqa: N818 - it reads as what happened, like Unreachable
+class TimedOut(VarlinkError):
     """The other side did not answer in time."""
 
 
-class Unreachable(VarlinkError):  # noqa: N818
+class Unreachable(VarlinkError):
     """Nobody answers at ``path``; ``errno`` says why: ENOENT, ECONNREFUSED, EACCES; ECONNRESET: it left in mid-call."""
 
     def __init__(self, path: str, number: int) -> None:

@@ -19,7 +19,8 @@ def kill_and_time(machine: Machine, pid: int) -> float:
         "import os,sys,time,subprocess\n"
         "pid=int(sys.argv[1]); os.kill(pid,9); t=time.monotonic()\n"
         "while time.monotonic()-t < 30:\n"
-        f"  out=subprocess.run(['systemctl','show','{UNIT}','-p','MainPID','-p','ActiveState'],capture_output=True,text=True).stdout\n"
+        f"  argv=['systemctl','show','{UNIT}','-p','MainPID','-p','ActiveState']\n"
+        "  out=subprocess.run(argv,capture_output=True,text=True).stdout\n"
         "  now=dict(line.split('=') for line in out.split())\n"
         "  if now['ActiveState']=='active' and now['MainPID'] not in ('0',str(pid)): print(time.monotonic()-t); break\n"
         "  time.sleep(0.002)\n"
@@ -51,7 +52,8 @@ def test_01_a_real_prometheus_scrapes_it(machine: Machine) -> None:
     guard.install()
     machine.write("/etc/prometheus/lab.yml", "global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: waguard\n"
                   "  static_configs: [{targets: ['127.0.0.1:10168']}]\n")
-    machine.run("systemd-run --unit=prom -p DynamicUser=yes -p StateDirectory=prom prometheus --config.file=/etc/prometheus/lab.yml "
+    machine.run("systemd-run --unit=prom -p DynamicUser=yes -p StateDirectory=prom "
+                "prometheus --config.file=/etc/prometheus/lab.yml "
                 "--storage.tsdb.path=/var/lib/prom --web.listen-address=127.0.0.1:9090")
 
     def ask(query: str) -> list[str]:

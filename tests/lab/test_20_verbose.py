@@ -118,7 +118,8 @@ def answers():
     except OSError:
         return False
 def pid():
-    return int(subprocess.run(['systemctl', 'show', '-p', 'MainPID', '--value', 'waguard'], capture_output=True, text=True).stdout)
+    argv = ['systemctl', 'show', '-p', 'MainPID', '--value', 'waguard']
+    return int(subprocess.run(argv, capture_output=True, text=True).stdout)
 try:
     last = 0
     while kills < 100:

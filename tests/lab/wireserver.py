@@ -183,7 +183,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.log.add(time=arrived, service=self.server.name, method=self.command, path=self.path,
                             headers=headers, mode=mode, status=status)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+    def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the request log is LOG, and stderr would only fill the machine's journal."""
 
 

@@ -17,6 +17,7 @@ from waguard import durations, varlink
 
 RUN_DIR = "/run/waguard"
 SCHEMA = 1
+_OTHER_VERSION = "are guard and waguardctl of the same version? If it was just updated: systemctl restart waguard"
 
 
 class Failure(Exception):
@@ -42,8 +43,13 @@ def snapshot(args: Any) -> dict[str, Any]:
     """The guard's snapshot. Raises Failure when the guard does not answer."""
     found = read(args, "GetSnapshot").get("snapshot")
     if not isinstance(found, dict):
-        raise Failure("the guard answered without a snapshot", "are guard and waguardctl of the same version?")
+        raise unusable("it has no snapshot")
     return found
+
+
+def unusable(what: object) -> Failure:
+    """For an answer that is not what it should be."""
+    return Failure(f"the guard's answer cannot be used: {plain(what)}", _OTHER_VERSION)
 
 
 def _call(path: str, method: str, parameters: Mapping[str, Any], timeout: float) -> dict[str, Any]:
@@ -61,15 +67,26 @@ def explain(error: varlink.VarlinkError, path: str) -> Failure:
                            "use sudo, or ask an administrator for: usermod -aG waguard " + _login())
         if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
             return Failure("the guard does not run", "systemctl start waguard; journalctl -u waguard -n 20")
+        if error.errno in (errno.ECONNRESET, errno.EPIPE):
+            return Failure("the guard hung up", "it is ending, or has too many clients: systemctl status waguard")
         return Failure(f"the guard cannot be reached: {error}", "systemctl status waguard")
     if isinstance(error, varlink.TimedOut):
         return Failure("the guard did not answer in time", "systemctl status waguard")
     if isinstance(error, varlink.RemoteError):
-        if error.name == "io.waguard.Refused":
-            return Failure(f"refused: {error.parameters.get('reason', '')}", str(error.parameters.get("hint", "")))
-        return Failure(f"the guard answered {error.name} {error.parameters or ''}".rstrip(),
-                       "are guard and waguardctl of the same version?")
-    return Failure(f"the guard's answer cannot be understood: {error}", "are guard and waguardctl of the same version?")
+        return _answered(error)
+    return unusable(error)
+
+
+def _answered(error: varlink.RemoteError) -> Failure:
+    """An error that the guard itself sent."""
+    told, name = error.parameters, error.name.rpartition(".")[2]
+    if error.name == "io.waguard.Refused":
+        return Failure(f"refused: {plain(told.get('reason', ''))}", plain(told.get("hint", "")))
+    if name == "InvalidParameter":
+        return Failure(f"the guard does not take this value of '{plain(told.get('parameter', ''))}'", _OTHER_VERSION)
+    if name in ("InterfaceNotFound", "MethodNotFound", "MethodNotImplemented"):
+        return Failure("this guard cannot do that", _OTHER_VERSION)
+    return Failure(f"the guard answered {plain(error)}", _OTHER_VERSION)
 
 
 def _login() -> str:
@@ -92,18 +109,38 @@ def parse_duration(text: str) -> float:
     import argparse
 
     try:
-        return durations.parse(text)
+        seconds = durations.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    if seconds > _LONGEST:
+        raise argparse.ArgumentTypeError(f"'{text[:40]}' is too long")
+    return seconds
 
 
+def plain(value: object) -> str:
+    """One line that is safe for a terminal: what comes from logs and files must not move its cursor."""
+    text = "; ".join(str(value).splitlines())
+    return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
+def tidy(value: Any) -> Any:
+    """A reply with every text in it made plain, for people."""
+    if isinstance(value, dict):
+        return {plain(key): tidy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [tidy(item) for item in value]
+    return plain(value) if isinstance(value, str) else value
+
+
+_LONGEST = 1e9
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}
 
 
 def coloured(stream: Any = None) -> bool:
     """Only on a terminal, never with NO_COLOR (https://no-color.org)."""
     stream = stream or sys.stdout
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
+    plain_wanted = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return stream is not None and not plain_wanted and stream.isatty()
 
 
 def paint(text: str, colour: str, stream: Any = None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from waguard.ctl import common
@@ -15,22 +14,24 @@ def add(parser: Any) -> None:
     parser.add_argument("what", choices=("show", "check"), help="the settings in the files, or whether the files are good")
     parser.add_argument("--origin", action="store_true", help="say where each value comes from")
     parser.add_argument("--help-text", action="store_true", help="say what each setting is for")
-    parser.add_argument("--settings-dir", type=Path, default=Path("/etc/waguard"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--settings-dir", default="/etc/waguard", metavar="DIR", help="default: %(default)s")
 
 
 def run(args: Any) -> int:
     """Exit status 0: the files are good; 1: they are not."""
+    from pathlib import Path  # costs more than all of status
+
     from waguard import settings
 
     try:
-        loaded = settings.load(args.settings_dir)
+        loaded = settings.load(Path(args.settings_dir))
     except settings.SettingsError as error:
         problems = [vars(problem) for problem in error.problems]
+        common.emit(args, {"valid": False, "problems": problems}, "\n".join(common.plain(line) for line in error.problems))
         if args.json:
-            common.emit(args, {"valid": False, "problems": problems}, "")
             return 1
-        raise common.Failure(str(error), f"{len(problems)} problem{'s' if len(problems) > 1 else ''}; "
-                             "a running guard keeps its last good settings") from None
+        raise common.Failure(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in the settings",
+                             "a running guard keeps its last good ones") from None
     if args.what == "check":
         common.emit(args, {"valid": True, "problems": []}, f"{args.settings_dir}: good")
         return 0
@@ -63,5 +64,5 @@ def _yaml(found: list[dict[str, Any]], origin: bool, help_text: bool) -> str:
 
 
 def _quoted(word: str) -> str:
-    plain = word and not any(char in word for char in "{}[],&*#?|<>=!%@:\"'\\") and word.strip() == word
+    plain = word and not any(char in word for char in "{}[],&*#?|<>=!%@:`\"'\\") and word.strip() == word and word[0] != "-"
     return word if plain else '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -30,7 +30,7 @@ def run(args: Any) -> int:
     if args.follow:
         return _follow(args, parameters)
     events = common.read(args, "GetEvents", parameters)["events"]
-    common.emit(args, events, "\n".join(_line(event) for event in events) or "no events yet")
+    common.emit(args, events, "\n".join(_line(event) for event in events) or "no events")
     return 0
 
 
@@ -50,4 +50,4 @@ def _follow(args: Any, parameters: dict[str, Any]) -> int:
 
 def _line(event: dict[str, Any]) -> str:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["at"]))
-    return f"{common.paint(at, 'dim')}  {event['id']:<18}  {event['message']}"
+    return f"{common.paint(at, 'dim')}  {common.plain(event['id']):<19}  {common.plain(event['message'])}"

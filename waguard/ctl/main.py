@@ -40,9 +40,33 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The program. Exit status: that of the verb; 2 for wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8
     args = parser().parse_args(argv)
     try:
-        return int(VERBS[args.verb].run(args))
+        code = _run(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a pipe that was closed is nothing to complain about
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"waguardctl: the output cannot be written: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(args: argparse.Namespace) -> int:
+    """The verb, and what went wrong, for people or as JSON."""
+    try:
+        try:
+            return int(VERBS[args.verb].run(args))
+        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            raise common.unusable(f"{type(error).__name__}: {error}") from error
     except common.Failure as error:
         if args.json:
             print(json.dumps({"schema": common.SCHEMA, "result": None, "warnings": [],
@@ -52,11 +76,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             if error.hint:
                 print(f"  ({error.hint})", file=sys.stderr)
         return error.code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
 
 
 if __name__ == "__main__":

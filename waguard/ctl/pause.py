@@ -17,5 +17,5 @@ def add(parser: Any) -> None:
 def run(args: Any) -> int:
     """Exit status 0: paused; 1: refused."""
     reply = common.order(args, "Pause", {"seconds": args.seconds})
-    common.emit(args, reply, reply["message"])
+    common.emit(args, reply, common.plain(reply["message"]))
     return 0

@@ -23,7 +23,7 @@ def run(args: Any) -> int:
     """Exit status 0: under way, or proved when waited for; 1: refused, or not proved in time."""
     reply = common.order(args, "Restart", {"force": args.force})
     if args.no_wait:
-        common.emit(args, {"message": reply["message"], "proved": None}, reply["message"])
+        common.emit(args, {"message": reply["message"], "proved": None}, common.plain(reply["message"]))
         return 0
     after = _wait(args)
     daemon = after["agent"]["daemon"]
@@ -39,9 +39,13 @@ def _wait(args: Any) -> dict[str, Any]:
         time.sleep(0.3)
         found = common.snapshot(args)
         policy = found["policy"]
-        check = policy["verifying"]
-        if check is None and policy["pending_restart"] is None and found["agent"]["state"] in ("running", "busy"):
-            return found
+        check, agent = policy["verifying"], found["agent"]
+        if check is None and policy["pending_restart"] is None:
+            if agent["state"] in ("running", "busy"):
+                return found
+            if agent["state"] == "resting":
+                raise common.Failure(f"the agent was stopped meanwhile: {common.plain(agent['rests']['detail'])}",
+                                     "waguardctl status; waguardctl events")
         word = _WORDS.get(check["stage"], "") if check else "restarting"
         if not args.json and word != told and sys.stderr.isatty():
             print(f"{word} …", file=sys.stderr)

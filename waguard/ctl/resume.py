@@ -17,5 +17,5 @@ def add(parser: Any) -> None:
 def run(args: Any) -> int:
     """Exit status 0: working again; 1: there was no pause."""
     reply = common.order(args, "Resume")
-    common.emit(args, reply, reply["message"])
+    common.emit(args, reply, common.plain(reply["message"]))
     return 0

@@ -22,11 +22,11 @@ def run(args: Any) -> int:
     """Exit status 0: done; 1: refused, and why."""
     if args.what == "status":
         found = common.snapshot(args)
-        common.emit(args, found["verbose"], status.verbose(found["verbose"], found["at"]))
+        common.emit(args, found["verbose"], status.verbose(common.tidy(found["verbose"]), found["at"]))
         return 0
     if args.what == "off" and (args.seconds is not None or args.forever):
         raise common.Failure("--for and --forever go with 'verbose on'", code=2)
     reply = common.order(args, "SetVerbose", {"on": args.what == "on", "seconds": args.seconds, "forever": args.forever,
                                               "restart": not args.no_restart})
-    common.emit(args, {"message": reply["message"]}, reply["message"], tuple(reply["warnings"]))
+    common.emit(args, {"message": reply["message"]}, common.plain(reply["message"]), tuple(map(common.plain, reply["warnings"])))
     return 0

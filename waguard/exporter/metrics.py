@@ -55,7 +55,7 @@ def _parts() -> list[ModuleType]:
 _core, _openmetrics, _utils = _parts()
 
 
-class Wrong(ValueError):  # noqa: N818 - "a wrong value" is what it is
+class Wrong(ValueError):
     """A value in the snapshot is not of the type that the contract says. The message has its path."""
 
 
@@ -86,7 +86,7 @@ class Node:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self._wrong("a number")
-        if isinstance(value, int) and abs(value) >= 1 << 1023 or not math.isfinite(value):
+        if (isinstance(value, int) and abs(value) >= 1 << 1023) or not math.isfinite(value):
             raise self._wrong("a finite number")
         return float(value)
 

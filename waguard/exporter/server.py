@@ -81,7 +81,7 @@ class Response(NamedTuple):
 Respond = Callable[[Request], Response]
 
 
-class BadRequest(Exception):  # noqa: N818 - the name that HTTP gives it
+class BadRequest(Exception):
     """A request that cannot be answered, and the status that says so."""
 
     def __init__(self, status: int, why: str) -> None:

@@ -1,7 +1,8 @@
 """Events: what was seen and what was done, in order, for people and for the journal.
 
-One table says what kinds there are; the journal's message catalogue (systemd/waguard.catalog, ``journalctl -x``) is made from it by
-``python3 -m waguard.guard.events``. The history is a bounded ring of JSON lines in two tiers, like all state (guard/store.py).
+One table says what kinds there are; the journal's message catalogue (systemd/waguard.catalog, ``journalctl -x``) is made
+from it by ``python3 -m waguard.guard.events``. The history is a bounded ring of JSON lines in two tiers, like all
+state (guard/store.py).
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class Guard:
         self._changed()
 
     def _ready(self) -> bool:
-        """Nothing is decided before every source was looked at once, the service last of all: where it is may stand in the conf."""
+        """Nothing is decided before every source was looked at once, the service last: where it is may stand in the conf."""
         if self._complete_at is None and self.sources.complete:
             self._complete_at = self.clock.now()
             self.runs.look()
@@ -201,7 +201,8 @@ class Guard:
         return Facts(now=evidence.now, condition=by_state.get(live.state, Condition.FINE), why=live.why,
                      run=unit.invocation or self.memory.run,
                      settled=unit.settled, paused=self.memory.pause is not None, gates=live.gates,
-                     start_gates=tuple(start_gates), walls=walls, systemd_delay=unit.restart_delay, proved=_proved(unit, evidence, live))
+                     start_gates=tuple(start_gates), walls=walls, systemd_delay=unit.restart_delay,
+                     proved=_proved(unit, evidence, live))
 
     def _tell_outcome(self, step: Step) -> None:
         check = step.outcome_of
@@ -308,7 +309,8 @@ class Guard:
         """Start and restart nothing for so long; None: until resumed."""
         self.memory.pause = term.of(seconds, self.moment())
         self.save()
-        self._event("paused", f"paused by {by} " + ("until resumed" if seconds is None else f"for {durations.show(seconds)}"), by=by)
+        until = "until resumed" if seconds is None else f"for {durations.show(seconds)}"
+        self._event("paused", f"paused by {by} {until}", by=by)
         self.evaluate()
 
     def resume(self, by: str) -> bool:

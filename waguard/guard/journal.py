@@ -44,7 +44,7 @@ def write(event: Event) -> None:
     """One journal entry with MESSAGE_ID and structured fields. Blocks when journald does not read: call it in a scribe."""
     kind = KINDS[event.id]
     priority = _SEVERITIES.get(str(event.fields.get("severity", "")), kind.priority)
-    if _journal is not None and os.path.exists("/run/systemd/journal/socket"):  # noqa: PTH110
+    if _journal is not None and os.path.exists("/run/systemd/journal/socket"):
         _journal.send(event.message, MESSAGE_ID=kind.message_id, PRIORITY=str(priority),
                       SYSLOG_IDENTIFIER="waguardd", WAGUARD_EVENT=event.id, **_fields(event.fields))
     else:

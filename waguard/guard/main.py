@@ -163,7 +163,10 @@ class Daemon:
         journal.notify(READY="1")
 
     def _watchdog(self) -> None:
-        """Feed systemd's watchdog while everything makes progress. A thread asleep in the kernel is excused: killing us helps nobody."""
+        """Feed systemd's watchdog while everything makes progress.
+
+        A thread asleep in the kernel is excused: killing us would not wake it.
+        """
         period = journal.watchdog_period()
         if period is None:
             return
@@ -265,8 +268,10 @@ def parser() -> Any:
         prog="waguardd", description="Keeps the Azure Linux agent (waagent) working. Meant to be run by waguard.service.",
         epilog="example: waguardd --settings-dir ./etc --run-dir ./run --lib-dir ./lib")
     parser.add_argument("--settings-dir", type=Path, metavar="DIR", default=settings.DIRECTORY, help="default: %(default)s")
-    parser.add_argument("--run-dir", type=Path, metavar="DIR", default=Options().run_dir, help="sockets and volatile state; default: %(default)s")
-    parser.add_argument("--lib-dir", type=Path, metavar="DIR", default=Options().lib_dir, help="lasting state; default: %(default)s")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", default=Options().run_dir,
+                        help="sockets and volatile state; default: %(default)s")
+    parser.add_argument("--lib-dir", type=Path, metavar="DIR", default=Options().lib_dir,
+                        help="lasting state; default: %(default)s")
     parser.add_argument("--version", action="version", version=f"waguardd {__version__}")
     return parser
 

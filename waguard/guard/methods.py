@@ -28,8 +28,10 @@ class Methods:
 
     def service(self, acting: bool) -> Service:
         """What the control socket (``acting``) or the status socket offers."""
-        reading: dict[str, Method] = {"GetSnapshot": self.get_snapshot, "GetEvents": self.get_events, "GetSettings": self.get_settings}
-        orders: dict[str, Method] = {"SetVerbose": self.set_verbose, "Restart": self.restart, "Pause": self.pause, "Resume": self.resume}
+        reading: dict[str, Method] = {
+            "GetSnapshot": self.get_snapshot, "GetEvents": self.get_events, "GetSettings": self.get_settings}
+        orders: dict[str, Method] = {
+            "SetVerbose": self.set_verbose, "Restart": self.restart, "Pause": self.pause, "Resume": self.resume}
         orders = {name: _order(method) if acting else _closed for name, method in orders.items()}
         interface = Interface(DESCRIPTION.read_text("utf-8"), {**reading, **orders})
         return Service("waguard", "waguard", __version__, "", [interface])
@@ -95,7 +97,8 @@ class Methods:
     def pause(self, connection: Connection, call: Call) -> None:
         seconds = _number(call, "seconds")
         if seconds is not None and not 1 <= seconds <= _YEAR:
-            raise refused(f"a pause has to last from 1 s to {durations.show(_YEAR)}", "without a time it lasts until waguardctl resume")
+            raise refused(f"a pause has to last from 1 s to {durations.show(_YEAR)}",
+                          "without a time it lasts until waguardctl resume")
         self._guard.pause(seconds, self.who(connection))
         until = "until waguardctl resume" if seconds is None else f"for {durations.show(seconds)}"
         connection.reply(call, {"message": f"paused {until}: nothing is started or restarted"})
@@ -119,7 +122,8 @@ def _order(method: Method) -> Method:
         try:
             method(connection, call)
         except OSError as error:
-            raise refused(f"the guard's state cannot be written: {error.strerror}", "is the file system of /run/waguard full?") from error
+            raise refused(f"the guard's state cannot be written: {error.strerror}",
+                          "is the file system of /run/waguard full?") from error
 
     return guarded
 

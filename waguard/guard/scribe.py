@@ -1,7 +1,7 @@
 """A queue with a thread behind it, for disk and journal: the loop hands over and goes on.
 
-During a backup's freeze the disk's scribe holds its jobs back (``hold``) or, when it is caught in the middle, sleeps in the kernel
-until the thaw; either way nothing is lost and nobody waits. The queue is bounded: beyond it the oldest job that may be
+During a backup's freeze the disk's scribe holds its jobs back (``hold``) or, when it is caught in the middle, sleeps in the
+kernel until the thaw; either way nothing is lost and nobody waits. The queue is bounded: beyond it the oldest job that may be
 dropped is dropped and counted.
 """
 

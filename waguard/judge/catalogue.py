@@ -41,20 +41,21 @@ _ENTRIES = (
           "The agent's daemon ended and nobody asked for it. waguard starts it again, at once and then at a growing pace.",
           "systemctl status {unit}; journalctl -u {unit} -n 50; tail {log}"),
     Entry("agent-hung", Severity.CRITICAL, 2, "the agent is alive but its loop does not turn",
-          "The status file has not been written for long, no extension is being worked on, the wire server answers, and a second "
-          "sign (heartbeat line or CPU time of the handler) stands still too. waguard restarts the service, within its ration.",
+          "The status file has not been written for long, no extension is being worked on, the wire server answers, and a "
+          "second sign (heartbeat line or CPU time of the handler) stands still too. waguard restarts the service, within its "
+          "ration.",
           "waguardctl restart; if it hangs again: waguardctl verbose on, and look at {log}"),
     Entry("agent-handler-missing", Severity.CRITICAL, 2, "the daemon runs without its handler process",
           "The daemon only looks after a child (-run-exthandlers) that does all the work. The child is gone for longer than a "
           "restart by the daemon takes. waguard restarts the service, within its ration.",
           "tail -n 50 {log}; waguardctl restart"),
     Entry("agent-crash-loop", Severity.CRITICAL, 2, "the agent ends again and again",
-          "Several ends within a quarter of an hour. Common causes: Python was upgraded or removed under the agent, its package is "
-          "half-installed, waagent.conf is empty.",
+          "Several ends within a quarter of an hour. Common causes: Python was upgraded or removed under the agent, its package "
+          "is half-installed, waagent.conf is empty.",
           "journalctl -u {unit} -n 50; {log}; reinstall the agent's package"),
     Entry("agent-restart-exhausted", Severity.CRITICAL, 2, "the ration of restarts is used up",
-          "The agent is alive and of no use, and it has been restarted as often as the ration allows without lasting success. Each "
-          "restart runs every extension's enable command again, so more of them would do harm.",
+          "The agent is alive and of no use, and it has been restarted as often as the ration allows without lasting success. "
+          "Each restart runs every extension's enable command again, so more of them would do harm.",
           "find the cause in {log}; then waguardctl restart --force"),
     Entry("agent-masked", Severity.CRITICAL, 2, "the agent's unit is masked",
           "An administrator masked the unit: it cannot be started, also not at the next boot. waguard keeps its hands off.",
@@ -74,8 +75,8 @@ _ENTRIES = (
           "The agent is still provisioning or looking for the wire server. A restart would only begin it anew.",
           "cloud-init status --long; tail {log}"),
     Entry("agent-unkillable", Severity.CRITICAL, 2, "a thread of the agent cannot be interrupted",
-          "A thread has been in uninterruptible sleep (state D) at several looks in a row: a frozen filesystem, a dead mount or a kernel "
-          "fault. No signal reaches it and a restart would hang as well.",
+          "A thread has been in uninterruptible sleep (state D) at several looks in a row: a frozen filesystem, a dead mount or "
+          "a kernel fault. No signal reaches it and a restart would hang as well.",
           "cat /proc/{pid}/task/*/stack; look for a frozen filesystem or a dead NFS/CIFS mount; a reboot may be needed"),
     Entry("conf-missing", Severity.CRITICAL, 2, "waagent.conf is missing or empty",
           "The agent ends at once, with exit status 0, when its configuration is missing or empty.",
@@ -87,7 +88,8 @@ _ENTRIES = (
           "Extensions.Enabled=n: the agent runs but works on no extension, so no snapshot can be taken.",
           "set Extensions.Enabled=y in {conf}, then waguardctl restart"),
     Entry("verbose-left-on", Severity.INFO, 0, "verbose logging is on without a lease",
-          "Logs.Verbose=y was set by hand and nothing will turn it off. Agents before 2.14 write SAS tokens to the log when verbose.",
+          "Logs.Verbose=y was set by hand and nothing will turn it off. Agents before 2.14 write SAS tokens to the log when "
+          "verbose.",
           "set Logs.Verbose=n in {conf}, then waguardctl restart"),
     Entry("wireserver-unreachable", Severity.CRITICAL, 1, "the wire server does not answer",
           "No connection to 168.63.129.16 on port 80: the agent gets no goal state. A restart of the agent does not help.",

@@ -45,7 +45,8 @@ def _agent(evidence: Evidence, live: Liveness, settings: Settings) -> Iterator[F
     if ends >= CRASH_LOOP:
         yield Finding("agent-crash-loop", f"the daemon ended by itself {ends} times within the last 15 minutes")
     if live.state is AgentState.PROVISIONING and evidence.daemon is not None:
-        since = evidence.now - evidence.daemon.started
+        handler = evidence.handler
+        since = evidence.now - max(evidence.daemon.started, handler.started if handler is not None else 0.0)
         if since > settings.liveness.provisioning_limit:
             yield Finding("agent-provisioning", live.why)
     if live.blocked:

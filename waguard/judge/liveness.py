@@ -1,9 +1,10 @@
 """Does the agent work? Pure: evidence and what was seen before in, a verdict out.
 
-No single sign is enough. The status file is written at every turn of the loop, but a turn may legitimately take minutes (a black-holed
-wire server) or an hour (an extension pass); the heartbeat line is certain but comes every 30 minutes; the handler's CPU time
-says that something moves. So the agent is called hung only when two of them agree, the wire server answers, and no
-extension is being worked on (rules and limits: WALinuxAgent azurelinuxagent/ga/update.py, azurelinuxagent/common/protocol/goal_state.py).
+No single sign is enough. The status file is written at every turn of the loop, but a turn may legitimately take minutes (a
+black-holed wire server) or an hour (an extension pass); the heartbeat line is certain but comes every 30 minutes; the handler's
+CPU time says that something moves. So the agent is called hung only when two of them agree, the wire server answers, and no
+extension is being worked on (rules and limits: WALinuxAgent azurelinuxagent/ga/update.py,
+azurelinuxagent/common/protocol/goal_state.py).
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Optional
 
 from waguard import durations
 from waguard.agent import versions
-from waguard.agent.logstate import EndKind, Phase
+from waguard.agent.logstate import EndKind, Mark, Phase
 from waguard.judge.evidence import Evidence
 from waguard.observe import Known
+from waguard.observe.libdir import LibDir
 from waguard.observe.unit import UnitState
 from waguard.settings import LivenessSettings
 
@@ -57,6 +59,7 @@ class History:
 
     Verdicts are made more often than rounds of looks; only a round that brought a new look at the lib dir counts as a look.
 
+    ``log_since``: when the log was first read. ``pass_mark``, ``pass_since``: the open extension pass and when it was opened.
     ``exits``: unasked ends of the daemon within the last quarter of an hour, kept by the guard.
     """
 
@@ -71,6 +74,10 @@ class History:
     suspect_since: float = 0.0
     handler_missing_since: Optional[float] = None
     blocked_looks: int = 0
+    blocked_at: float = 0.0
+    log_since: Optional[float] = None
+    pass_mark: Optional[Mark] = None
+    pass_since: Optional[float] = None
     round_at: float = 0.0
     new_round: bool = True
     exits: tuple[float, ...] = ()
@@ -98,23 +105,23 @@ class Liveness:
 
 def judge(evidence: Evidence, history: History, rules: LivenessSettings, boot_grace: float) -> Liveness:
     """The verdict of this look. ``history`` is that of the last look; the verdict carries the new one."""
-    history = _remember(evidence, history)
+    history = _remember(evidence, history, rules)
     if not isinstance(evidence.unit, Known):
         return Liveness(AgentState.UNKNOWN, evidence.unit.why, history)
     unit = evidence.unit.value
     if not unit.loaded:
         return Liveness(AgentState.NOT_INSTALLED, "neither walinuxagent.service nor waagent.service exists", history)
-    if unit.active in ("active", "activating", "reloading") and not unit.awaits_restart:
+    if unit.active in ("active", "activating", "reloading", "refreshing") and not unit.awaits_restart:
         return _alive(evidence, unit, history, rules)
     return _not_running(evidence, unit, replace(history, suspect_looks=0, handler_missing_since=None), boot_grace)
 
 
-def _remember(evidence: Evidence, history: History) -> History:
+def _remember(evidence: Evidence, history: History, rules: LivenessSettings) -> History:
     """When each sign of life last moved, by the steady clock: a wall clock that jumps must not make an agent look dead."""
     now, before = evidence.now, history.round_at
 
     def moved(wall: float, first: bool) -> float:
-        """When it moved: by its own time, but not before the last look nor after this one, whatever the wall clock did between."""
+        """When it moved: by its own time, but neither before the last look nor after this one, whatever the wall clock did."""
         return min(now, evidence.from_wall(wall) if first else max(before, evidence.from_wall(wall)))
 
     history = replace(history, round_at=evidence.libdir.at, new_round=evidence.libdir.at > history.round_at)
@@ -128,14 +135,24 @@ def _remember(evidence: Evidence, history: History) -> History:
         if mark != history.beat:
             seen = now if beat.at is None else moved(beat.at, history.beat is None)
             history = replace(history, beat=mark, beat_seen=seen)
+    if isinstance(evidence.log, Known) and evidence.log.value.pass_open != history.pass_mark:
+        opened = evidence.log.value.pass_open
+        since = None if opened is None else now if opened.at is None else moved(opened.at, history.log_since is None)
+        history = replace(history, pass_mark=opened, pass_since=since)
+    if isinstance(evidence.log, Known) and history.log_since is None:
+        history = replace(history, log_since=now)
     handler = evidence.handler
     if handler is None:
         history = replace(history, handler_pid=0, handler_cpu=-1.0, cpu_changed=None)
     elif (handler.pid, handler.cpu_seconds) != (history.handler_pid, history.handler_cpu):
         history = replace(history, handler_pid=handler.pid, handler_cpu=handler.cpu_seconds, cpu_changed=now)
     blocked = any(process is not None and process.blocked for process in (evidence.daemon, handler))
-    return replace(history, blocked_looks=history.blocked_looks + history.new_round if blocked else 0,
-                   exits=tuple(at for at in history.exits if at > now - EXIT_WINDOW))
+    if not blocked:
+        history = replace(history, blocked_looks=0)
+    elif now - history.blocked_at >= rules.check_interval / 2:
+        # Counted by time: the filesystem that the agent sleeps on may hold up our own look at the lib dir as well.
+        history = replace(history, blocked_looks=history.blocked_looks + 1, blocked_at=now)
+    return replace(history, exits=tuple(at for at in history.exits if now - EXIT_WINDOW < at <= now))
 
 
 def _not_running(evidence: Evidence, unit: UnitState, history: History, boot_grace: float) -> Liveness:
@@ -157,9 +174,14 @@ def _not_running(evidence: Evidence, unit: UnitState, history: History, boot_gra
                                      f"(systemctl show -p Conditions {name})")
     if stopped(evidence, unit):
         return rests(Rest.STOPPED, f"{name} was stopped on request")
+    if isinstance(evidence.libdir, Known) and evidence.libdir.value.disable_agent:
+        return rests(Rest.SLEEPING, _sleeping(evidence.libdir.value))
     if unit.active == "deactivating":
         return Liveness(AgentState.DOWN, f"{name} is ending ({how(unit)})", history)
     if not unit.started_ever and unit.kind == "systemd" and unit.result == "success":
+        if not unit.file_state.startswith("enabled"):
+            return rests(Rest.NEVER_STARTED, f"{name} is not enabled ({unit.file_state or 'state unknown'}) "
+                                             "and was not started since boot")
         if evidence.now < boot_grace:
             return rests(Rest.NEVER_STARTED, f"{name} was not started since boot, {durations.show(evidence.now)} ago")
         return Liveness(AgentState.DOWN, f"{name} is enabled but was not started since boot", history)
@@ -198,11 +220,16 @@ def _alive(evidence: Evidence, unit: UnitState, history: History, rules: Livenes
                     for name in process.blocked_threads)
     walls = (f"a thread of the agent is in state D ({', '.join(blocked)})",) if blocked else ()
     if isinstance(evidence.libdir, Known) and evidence.libdir.value.disable_agent:
-        return Liveness(AgentState.RESTING, f"{evidence.libdir.value.path}/disable_agent makes the daemon sleep for ever",
-                        history, rest=Rest.SLEEPING)
+        return Liveness(AgentState.RESTING, _sleeping(evidence.libdir.value), history, rest=Rest.SLEEPING)
     verdict = (_without_handler(evidence, history, rules) if handler is None
                else _with_handler(evidence, replace(history, handler_missing_since=None), rules))
-    return replace(verdict, blocked=blocked if history.blocked_looks >= _UNKILLABLE_LOOKS else (), walls=walls)
+    masked = (f"{unit.name} is masked by an administrator",) if unit.masked else ()
+    return replace(verdict, blocked=blocked if history.blocked_looks >= _UNKILLABLE_LOOKS else (), walls=walls,
+                   gates=verdict.gates + masked)
+
+
+def _sleeping(libdir: LibDir) -> str:
+    return f"{libdir.path}/disable_agent makes the daemon sleep for ever"
 
 
 def _without_handler(evidence: Evidence, history: History, rules: LivenessSettings) -> Liveness:
@@ -225,6 +252,14 @@ def _without_handler(evidence: Evidence, history: History, rules: LivenessSettin
 
 def _phase(evidence: Evidence) -> str:
     """What legitimately keeps the daemon from launching a handler; empty for nothing."""
+    if isinstance(evidence.libdir, Known) and not evidence.libdir.value.provisioned:
+        return _logged_phase(evidence) or "provisioning"
+    return _logged_phase(evidence)
+
+
+def _logged_phase(evidence: Evidence) -> str:
+    """The long phase that is the last word of the log. The handler has such phases too: it may wait for cloud-init for an hour
+    (Extensions.WaitForCloudInit) and looks for the wire server without end."""
     if isinstance(evidence.log, Known):
         phase = evidence.log.value.phase
         if phase is Phase.PROVISIONING:
@@ -233,8 +268,6 @@ def _phase(evidence: Evidence) -> str:
             return "waiting for cloud-init"
         if phase is Phase.PROTOCOL_DETECTION:
             return "looking for the wire server"
-    if isinstance(evidence.libdir, Known) and not evidence.libdir.value.provisioned:
-        return "provisioning"
     return ""
 
 
@@ -242,24 +275,27 @@ def _with_handler(evidence: Evidence, history: History, rules: LivenessSettings)
     handler = evidence.handler
     assert handler is not None
     now = evidence.now
-    busy = _busy(evidence, rules)
+    busy = _busy(evidence, history, rules)
     signs = [(moment, by) for moment, by in ((history.status_changed, "status file"), (history.beat_seen, "heartbeat line"))
              if moment is not None and moment >= handler.started]
     seen, by = max(signs, default=(None, ""))
     limit = max(rules.status_stale, rules.status_stale_periods * _period(evidence))
     quiet = now - max(handler.started, history.status_changed or 0.0)
-    writes_status = history.status_mtime is not None or _writes_status(evidence)
-    suspect = quiet > limit and not busy and writes_status
+    stale = quiet > limit and _writes_status(evidence, history)
+    phase = _logged_phase(evidence) if stale or seen is None else ""
+    suspect = stale and not busy and not phase
     since = history.suspect_since if history.suspect_looks else now
     looks = history.suspect_looks + history.new_round if suspect else 0
     history = replace(history, suspect_looks=looks, suspect_since=since)
 
     def verdict(state: AgentState, why: str) -> Liveness:
         return Liveness(state, why, history, busy=busy, suspect=suspect, seen_working=seen, seen_by=by,
-                        gates=(busy,) if busy else ())
+                        gates=(busy,) if busy else (f"the agent is {phase}",) if phase else ())
 
     if busy:
         return verdict(AgentState.BUSY, busy)
+    if phase:
+        return verdict(AgentState.PROVISIONING, f"handler {handler.pid} is {phase}")
     if suspect:
         said = f"the status file has not been written for {durations.show(quiet)}"
         second = _second_sign(evidence, history, rules, limit)
@@ -269,7 +305,8 @@ def _with_handler(evidence: Evidence, history: History, rules: LivenessSettings)
         # An answer from before the suspicion proves nothing: the network may have gone since, and the loop with it.
         if not (isinstance(probe, Known) and probe.value.success and probe.at >= since):
             return verdict(AgentState.RUNNING, f"{said}; the wire server is not known to answer, so the loop may just be slow")
-        if history.suspect_looks >= rules.hung_checks:
+        # A whole turn has to fit into the suspicion: a guard, a clock or a machine that slept may have come amid one.
+        if history.suspect_looks >= rules.hung_checks and now - since >= 2 * _period(evidence):
             return verdict(AgentState.HUNG, f"{said}, and {second}, though the wire server answers")
         return verdict(AgentState.RUNNING, f"{said}, and {second}; looking again")
     if seen is None:
@@ -278,17 +315,13 @@ def _with_handler(evidence: Evidence, history: History, rules: LivenessSettings)
     return verdict(AgentState.RUNNING, f"last seen working {durations.show(now - seen)} ago by its {by}")
 
 
-def _busy(evidence: Evidence, rules: LivenessSettings) -> str:
+def _busy(evidence: Evidence, history: History, rules: LivenessSettings) -> str:
     """An extension pass that is open: the loop is at work, however long the turn."""
-    mark = evidence.log.value.pass_open if isinstance(evidence.log, Known) else None
-    if mark is None or mark.at is None:
-        return ""
-    handler = evidence.handler
-    begun = evidence.from_wall(mark.at)
-    if handler is not None and begun < handler.started - 1.0:
-        return ""  # It was opened by an earlier handler and will never be closed.
+    handler, begun = evidence.handler, history.pass_since
+    if begun is None or (handler is not None and begun < handler.started - 1.0):
+        return ""  # One that was opened by an earlier handler will never be closed.
     open_for = evidence.now - begun
-    if not 0 <= open_for <= rules.pass_limit:
+    if open_for > rules.pass_limit:
         return ""
     return f"extensions are being worked on for {durations.show(open_for)}"
 
@@ -304,7 +337,9 @@ def _second_sign(evidence: Evidence, history: History, rules: LivenessSettings, 
         return f"handler {handler.pid} has used no CPU time for {durations.show(still)}"
     version = evidence.version
     if history.beat is not None or (version is not None and versions.generation(version).has_heartbeat_line):
-        quiet = evidence.now - max(history.beat_seen or 0.0, handler.started)
+        # One that was never seen is missed from when it began to be looked for.
+        last = history.beat_seen if history.beat_seen is not None else history.log_since
+        quiet = 0.0 if last is None else evidence.now - max(last, handler.started)
         if quiet > rules.heartbeat_stale:
             return f"no [HEARTBEAT] line for {durations.show(quiet)}"
     return ""
@@ -314,7 +349,12 @@ def _period(evidence: Evidence) -> float:
     return evidence.conf.value.period if isinstance(evidence.conf, Known) else 6.0
 
 
-def _writes_status(evidence: Evidence) -> bool:
-    """This generation of the agent writes a status file at all."""
+def _writes_status(evidence: Evidence, history: History) -> bool:
+    """Can a status file that does not change tell anything? Not when the lib dir cannot be seen; not when this generation of the
+    agent writes none, whatever another one left behind."""
+    if not isinstance(evidence.libdir, Known):
+        return False
     version = evidence.version
-    return version is not None and versions.generation(version).status_file is not versions.StatusPlace.NONE
+    if version is None:
+        return history.status_mtime is not None
+    return versions.generation(version).status_file is not versions.StatusPlace.NONE

@@ -41,7 +41,8 @@ def read(path: Path, limit: int) -> bytes:
 
 
 def names(path: Path, limit: int) -> list[str]:
-    """Names in a directory. Raises FileNotFoundError, or Unusable when there are more than ``limit`` (WALinuxAgent #1759: 1.8 million)."""
+    """Names in a directory. Raises FileNotFoundError, or Unusable when there are more than ``limit``: WALinuxAgent #1759 tells of
+    1.8 million."""
     found = []
     try:
         with os.scandir(path) as entries:

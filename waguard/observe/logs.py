@@ -1,8 +1,8 @@
 """Follows waagent.log: what it says goes into a ``LogState``, how much it says into counters.
 
-The agent opens the file for every record, and logrotate renames it, so a new inode is the normal case; the old one is read to its end
-first. Truncation, a missing file and a file that cannot be read for a while are lived through. Each look reads a bounded number
-of bytes; a line longer than the bound is cut, not kept.
+The agent opens the file for every record, and logrotate renames it, so a new inode is the normal case; the old one is read
+to its end first. Truncation, a missing file and a file that cannot be read for a while are lived through. Each look reads a
+bounded number of bytes; a line longer than the bound is cut, not kept.
 """
 
 from __future__ import annotations

@@ -77,7 +77,8 @@ class UnitState:
     @property
     def given_up(self) -> bool:
         """systemd's Restart= had it and gave up. ``Result=`` says so only when the last end was a clean one (seen on 252)."""
-        return self.active == "failed" and (self.result == "start-limit-hit" or (self.restart == "always" and self.n_restarts > 0))
+        tried = self.restart == "always" and self.n_restarts > 0
+        return self.active == "failed" and (self.result == "start-limit-hit" or tried)
 
     @property
     def started_ever(self) -> bool:
@@ -97,12 +98,26 @@ class UnitState:
             return False
         if self.result == "start-limit-hit":
             return False  # Too many restarts, by whomever: nobody wanted it down.
+        if self.active != "inactive" and self.result in ("watchdog", "oom-kill"):
+            return False  # systemd stops a unit by itself then, in the order of a request.
+        if self.active == "failed" and self.active_enter < self.main_start:
+            return False  # It never came up.
         if self.active == "deactivating":
             # Set once the stop was begun; the process of the present run is still there, or ended after it.
             return self.main_exit < self.main_start or self.active_exit < self.main_exit
-        if self.active == "inactive" and (self.restart == "always" or self.result != "success"):
+        if self.active == "inactive" and self.result != "success":
             return True
+        if self.active == "inactive" and self.restart == "always":
+            # A bad end is in Result= after a stop; where it is not, reset-failed was called on what systemd had given up.
+            return not self._ended_badly or self.active_exit < self.main_exit
         return self.active_exit < self.main_exit
+
+    @property
+    def _ended_badly(self) -> bool:
+        """The main process exited non-zero, or by a signal that is no polite one (systemd.service(5), SuccessExitStatus=)."""
+        if self.exit_code == 1:
+            return self.exit_status != 0
+        return self.exit_code in (2, 3) and self.exit_status not in (1, 2, 13, 15)
 
 
 def parse(text: str) -> list[UnitState]:
@@ -129,7 +144,7 @@ def _unit(raw: dict[str, str]) -> UnitState:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 _SPANS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0,

@@ -188,6 +188,7 @@ class Agents(RuleBasedStateMachine):
     @precondition(lambda self: self.job_until is None)
     @rule(away=SPANS)
     def the_machine_reboots(self, away: float) -> None:
+        self.taken_for_ours()
         state = restart.from_json(json.loads(self.disk))
         uptime_before, self.now = self.now, 20.0
         shift = -(uptime_before + away - self.now)
@@ -210,8 +211,9 @@ class Agents(RuleBasedStateMachine):
 
     @rule(fate=st.sampled_from(FATES))
     def the_guard_looks(self, fate: str) -> None:
+        self.now += 0.001  # No two looks are at the same moment.
         before, facts = self.load(), self.facts()
-        self.watch_health(facts)
+        self.watch_health(before, facts)
         step = self.last_step = restart.step(before, facts, self.rules)
         assert step.look_again is None or step.look_again > facts.now, "a look in the past would spin the loop"
         self.remember(step.state)
@@ -225,6 +227,7 @@ class Agents(RuleBasedStateMachine):
     def act(self, intent: Intent, facts: Facts, state: PolicyState, fate: str) -> None:
         forced = state.request is not None and state.request.force
         self.check_action(intent, facts, forced)
+        self.healthy_since = None
         if fate == "guard killed before":
             self.memory = None
             return
@@ -252,9 +255,9 @@ class Agents(RuleBasedStateMachine):
 
     # -- what must hold
 
-    def watch_health(self, facts: Facts) -> None:
+    def watch_health(self, before: PolicyState, facts: Facts) -> None:
         """What somebody beside the guard would note down at its looks."""
-        healthy = facts.condition is Condition.FINE and Stage.ACTIVE in facts.proved
+        healthy = facts.condition is Condition.FINE and Stage.ACTIVE in facts.proved and before.intent is None
         if not healthy:
             self.healthy_since = None
         elif self.healthy_since is None or self.healthy_run != self.run:

@@ -1,0 +1,38 @@
+"""The catalogue: CLI, JSON, metrics, alerts and docs are made from it, so it has to be fit for all of them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from waguard.judge.catalogue import CATALOGUE, Entry
+
+
+@pytest.mark.parametrize("entry", CATALOGUE.values(), ids=list(CATALOGUE))
+class TestEntry:
+    def test_id(self, entry: Entry) -> None:
+        """Kebab case, so that it is a label value, an anchor and a word in a shell."""
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", entry.id)
+
+    def test_cause(self, entry: Entry) -> None:
+        assert entry.cause in range(5)
+
+    def test_summary(self, entry: Entry) -> None:
+        assert entry.summary and len(entry.summary) <= 72 and not entry.summary.endswith(".") and "{" not in entry.summary
+
+    def test_meaning(self, entry: Entry) -> None:
+        assert entry.meaning.endswith(".") and "{" not in entry.meaning
+
+    def test_remedy(self, entry: Entry) -> None:
+        """Only what the snapshot fills in (guard/snapshot.py), besides the shell's own {print $1} and its like."""
+        assert entry.remedy
+        assert set(re.findall(r"\{(\w+)\}", entry.remedy)) <= {"unit", "conf", "log", "pid"}
+
+    def test_text(self, entry: Entry) -> None:
+        for text in (entry.summary, entry.meaning, entry.remedy):
+            assert text.isascii() and "\n" not in text and "  " not in text
+
+
+def test_ids_are_unique_and_keys() -> None:
+    assert all(name == entry.id for name, entry in CATALOGUE.items())
