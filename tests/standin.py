@@ -105,7 +105,7 @@ class StandIn:
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Write waguard.yaml."""
         agent = {"backend": "command", "conf": str(self.conf), "log": str(self.log),
-                 "start_command": self._agent("-start"), "stop_command": self._agent("-stop")}
+                 "start_command": self.agent_command("-start"), "stop_command": self.agent_command("-stop")}
         found = {**{f"agent.{key}": value for key, value in agent.items()}, **SETTINGS,
                  "network.wireserver": self.wireserver.address, **settings}
         sections: dict[str, list[str]] = {}
@@ -132,11 +132,11 @@ class StandIn:
 
     def start_agent(self) -> None:
         """As an administrator would: ``service waagent start``."""
-        subprocess.run(self._agent("-start"), check=True)
+        subprocess.run(self.agent_command("-start"), check=True)
 
     def stop_agent(self) -> None:
         """As an administrator would: ``service waagent stop``."""
-        subprocess.run(self._agent("-stop"), check=True)
+        subprocess.run(self.agent_command("-stop"), check=True)
 
     def daemon(self) -> int:
         """The pid of the agent's daemon; 0 when there is none."""
@@ -166,7 +166,8 @@ class StandIn:
                         found.append(int(entry.name))
         return found
 
-    def _agent(self, verb: str) -> list[str]:
+    def agent_command(self, verb: str) -> list[str]:
+        """``-start``, ``-stop``, ``-daemon``."""
         return [sys.executable, str(AGENT), verb, f"-configuration-path:{self.conf}"]
 
     # The guard
@@ -230,14 +231,17 @@ class StandIn:
 
     def wait_for_looks(self, rounds: int = 8) -> dict[str, Any]:
         """Wait until the guard has looked at everything so many times more, for what must not happen. Returns the snapshot."""
-        last, seen = None, 0
-        while True:
+        looks: list[Any] = []
+
+        def enough() -> Optional[dict[str, Any]]:
             found = self.snapshot()
             at = found["observers"].get("conf", {}).get("last_success")
-            seen, last = seen + (at != last), at
-            if seen > rounds:
-                return found
-            time.sleep(0.05)
+            looks.extend([at] if at not in looks else [])
+            return found if len(looks) > rounds else None
+
+        found = wait(enough, f"{rounds} more looks", 60.0)
+        assert found is not None
+        return found
 
     def ctl(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run waguardctl against this guard."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -57,7 +56,3 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome: Any = yield
     if outcome.get_result().failed:
         item.failed = True  # type: ignore[attr-defined]
-
-
-def needs_root() -> pytest.MarkDecorator:
-    return pytest.mark.skipif(os.getuid() != 0, reason="needs root")

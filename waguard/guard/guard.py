@@ -38,6 +38,7 @@ _PULSE = 2.0
 _UNIT_EVERY = 30.0
 _FAILING = 3
 _RELAUNCH = 1.5
+_FRESH = 2.0
 
 
 class Guard:
@@ -160,12 +161,17 @@ class Guard:
         return self._complete_at is not None and self.sources.unit.at > self._complete_at
 
     def _current(self) -> bool:
-        """For an agent that does not run only looks after its end count: a package manager's lock comes and goes within seconds,
-        and the conf may be what it died of."""
+        """Where an action may follow only fresh looks count: a package manager's lock comes and goes within seconds, and the
+        conf may be what the agent died of."""
         unit, eyes = self.sources.known_unit, self.sources.eyes
-        if unit is None or unit.active == "active":
+        live = self.live is not None and self.live.state in (AgentState.HUNG, AgentState.HANDLER_MISSING)
+        if unit is not None and unit.active != "active":
+            names, since = ["conf", "packages"], self.sources.unit.at
+        elif live or self.memory.policy.request is not None:
+            names, since = ["packages"], self.clock.now() - _FRESH
+        else:
             return True
-        late = [name for name in ("conf", "packages") if eyes.get(name).at < self.sources.unit.at]
+        late = [name for name in names if eyes.get(name).at < since]
         if "conf" in late:
             self.sources.see_conf(self._conf_seen)
         if "packages" in late:
@@ -275,8 +281,16 @@ class Guard:
 
         self.manager.carry_out(intent.action, unit, done)
 
-    def ask_restart(self, why: str, force: bool) -> str:
-        """Restart on request. Returns why it is refused; empty when it is under way."""
+    def ask_restart(self, why: str, force: bool, answer: Callable[[str], None]) -> None:
+        """Restart on request. ``answer`` is told why it is refused; nothing when it is under way."""
+        def now() -> None:
+            answer(self._ask_restart(why, force))
+
+        # Whether a package manager is at work is looked up for this very moment.
+        if not self.sources.see_packages(now):
+            self.loop.after(0.05, lambda: self.ask_restart(why, force, answer))
+
+    def _ask_restart(self, why: str, force: bool) -> str:
         if self.runs.acting:
             return "an action on the agent is under way already"
         if self.live is None or self.sources.known_unit is None:
@@ -296,7 +310,7 @@ class Guard:
     def _want_restart(self, why: str) -> None:
         """A lease wants the agent to read its conf anew, as soon as the policy lets it."""
         self.memory.policy = restart.ask(self.memory.policy, Request(why, self.clock.now()))
-        self.loop.soon(self.evaluate)
+        self.sources.see_packages(self.evaluate)
 
     def _drop_restart(self) -> bool:
         """Take back a lease's restart that was not carried out yet. True if there was one."""

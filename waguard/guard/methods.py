@@ -89,10 +89,16 @@ class Methods:
 
     def restart(self, connection: Connection, call: Call) -> None:
         force = _switch(call, "force")
-        refusal = self._guard.ask_restart(f"asked for by {self.who(connection)}", force)
-        if refusal:
-            raise refused(refusal, "" if force else "waguardctl restart --force does it all the same")
-        connection.reply(call, {"message": "the agent is being restarted"})
+
+        def answer(refusal: str) -> None:
+            if refusal:
+                error = refused(refusal, "" if force else "waguardctl restart --force does it all the same")
+                connection.error(call, error.name, error.parameters)
+            else:
+                connection.reply(call, {"message": "the agent is being restarted"})
+            self.settle(connection)
+
+        self._guard.ask_restart(f"asked for by {self.who(connection)}", force, answer)
 
     def pause(self, connection: Connection, call: Call) -> None:
         seconds = _number(call, "seconds")

@@ -80,8 +80,9 @@ class Sources:
 
         self.eyes.look("log", self._follower.look, seen)
 
-    def see_packages(self, then: Then) -> None:
-        self.eyes.look("packages", packages.transaction, then)
+    def see_packages(self, then: Then) -> bool:
+        """False: a look is under way already, and ``then`` will not be called."""
+        return self.eyes.look("packages", packages.transaction, then)
 
     def see_processes(self) -> None:
         """A handful of reads in /proc, which never blocks."""

@@ -138,6 +138,10 @@ def _remember(evidence: Evidence, history: History, rules: LivenessSettings) -> 
     if isinstance(evidence.log, Known) and evidence.log.value.pass_open != history.pass_mark:
         opened = evidence.log.value.pass_open
         since = None if opened is None else now if opened.at is None else moved(opened.at, history.log_since is None)
+        child = evidence.log.value.child
+        if since is not None and evidence.handler is not None and child is not None and child.pid == evidence.handler.pid:
+            # Said after this handler's start, so it was opened after it; where a clock that was set puts it before, nobody knows when.
+            since = since if since >= evidence.handler.started else now
         history = replace(history, pass_mark=opened, pass_since=since)
     if isinstance(evidence.log, Known) and history.log_since is None:
         history = replace(history, log_since=now)

@@ -58,6 +58,9 @@ class Follower:
             budget = self._drain(budget)
             if budget <= 0 or not self._replaced():
                 break
+            budget = self._drain(budget)  # Who had it open when it was renamed may have written to it until just now.
+            if budget <= 0:
+                break
             self._close()
             self._open()
         return LogLook(self._state, self._counts, budget <= 0)

@@ -5,6 +5,7 @@ Field numbers: proc(5). /proc/PID/task/TID/children needs CONFIG_PROC_CHILDREN, 
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,13 +61,18 @@ def read(pid: int, proc: Path = PROC) -> Optional[Process]:
 
 
 def children(pid: int, proc: Path = PROC) -> list[int]:
-    """Pids of a process's children; empty when it is gone."""
+    """Pids of a process's children; empty when it is gone. Raises OSError, also where the kernel does not tell of children."""
     found: list[int] = []
     try:
-        for task in os.listdir(proc / str(pid) / "task"):
-            found += [int(word) for word in (proc / str(pid) / "task" / task / "children").read_text().split()]
+        tasks = sorted((proc / str(pid) / "task").iterdir())
     except (FileNotFoundError, ProcessLookupError):
         return found
+    for task in tasks:
+        try:
+            found += [int(word) for word in (task / "children").read_text("ascii").split()]
+        except (FileNotFoundError, ProcessLookupError):
+            if task.exists():
+                raise OSError(errno.ENOSYS, "the kernel does not tell of children (CONFIG_PROC_CHILDREN)") from None
     return found
 
 

@@ -41,9 +41,9 @@ class FakeGuard:
         self._told("off", by)
         answer("" if self.refusal else "done", self.refusal)
 
-    def ask_restart(self, why: str, force: bool) -> str:
+    def ask_restart(self, why: str, force: bool, answer: Callable[[str], None]) -> None:
         self._told("restart", why, force)
-        return self.refusal
+        answer(self.refusal)
 
     def pause(self, seconds: Optional[float], by: str) -> None:
         self._told("pause", seconds, by)
