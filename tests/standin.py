@@ -229,7 +229,7 @@ class StandIn:
         assert found is not None
         return found
 
-    def wait_for_looks(self, rounds: int = 8) -> dict[str, Any]:
+    def wait_for_looks(self, rounds: int = 8, seconds: float = 60.0) -> dict[str, Any]:
         """Wait until the guard has looked at everything so many times more, for what must not happen. Returns the snapshot."""
         looks: list[Any] = []
 
@@ -239,7 +239,7 @@ class StandIn:
             looks.extend([at] if at not in looks else [])
             return found if len(looks) > rounds else None
 
-        found = wait(enough, f"{rounds} more looks", 60.0)
+        found = wait(enough, f"{rounds} more looks", seconds)
         assert found is not None
         return found
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DIRECTORY = Path("/etc/waguard")
 MAX_BYTES = 1 << 20
+_DEEPEST = 20
 
 
 def _set(default: Any, help: str, **rules: Any) -> Any:
@@ -182,9 +183,9 @@ def load(directory: Path = DIRECTORY) -> Settings:
 
 
 def show_value(value: Any, rules: Mapping[str, Any]) -> Any:
-    """A value as one would write it in YAML."""
+    """A value as one would write it in YAML, and as ``load`` reads it again."""
     if rules["kind"] == "duration":
-        return durations.show(value) if value == round(value) or value < 1 else f"{value:g}s"
+        return durations.exact(value)
     return list(value) if rules["kind"] == "argv" else value
 
 
@@ -236,10 +237,16 @@ def _contents(path: Path, problems: list[Problem]) -> str:
 def _tree(path: Path, text: str, problems: list[Problem]) -> Optional[yaml.Node]:
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except RecursionError:
-        problems.append(Problem(str(path), 0, "is nested too deeply"))
+        # Composing is recursive, in C as well, where too deep a file ends the whole process (SIGSEGV, PyYAML 6.0).
+        depth = 0
+        for event in yaml.parse(text, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                problems.append(Problem(str(path), event.start_mark.line + 1, "is nested too deeply"))
+                return None
+        return yaml.compose(text, Loader=loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problems.append(Problem(str(path), mark.line + 1 if mark else 0,
@@ -261,8 +268,13 @@ def _apply(settings: Settings, path: Path, problems: list[Problem]) -> Settings:
         return settings
     known = dict(settings.sections())
     origins = dict(settings.origins)
+    seen = set()
     for name_node, section_node in root.value:
-        name = str(name_node.value)
+        name = _name(name_node)
+        if name in seen:
+            wrong(name_node, f"section '{name}' is there twice in this file")
+            continue
+        seen.add(name)
         if name not in known:
             wrong(name_node, f"unknown section '{name[:60]}'{_nearest(name, list(known))}")
         elif _shape(section_node) != "mapping":
@@ -279,7 +291,7 @@ def _section(section: Any, name: str, node: yaml.MappingNode, wrong: Any) -> dic
     rules = {item.name: item.metadata for item in fields(section)}
     changes: dict[str, tuple[Any, int]] = {}
     for key_node, value_node in node.value:
-        key = str(key_node.value)
+        key = _name(key_node)
         if key not in rules:
             wrong(key_node, f"unknown key '{name}.{key[:60]}'{_nearest(key, list(rules))}")
             continue
@@ -291,6 +303,11 @@ def _section(section: Any, name: str, node: yaml.MappingNode, wrong: Any) -> dic
         except ValueError as error:
             wrong(value_node, f"{name}.{key}: {error}")
     return changes
+
+
+def _name(node: yaml.Node) -> str:
+    """The text of a key. One that is a list or a mapping has none: with aliases it can be of any size."""
+    return str(node.value) if _shape(node) == "value" else f"({_shape(node)})"
 
 
 def _value(node: yaml.Node, rules: Mapping[str, Any]) -> Any:
@@ -343,19 +360,21 @@ def _check_together(settings: Settings, problems: list[Problem]) -> None:
     """Rules between two settings."""
     restart = settings.restart
 
-    def wrong(key: str, message: str) -> None:
-        file, _, line = settings.origins.get(key, "defaults:0").rpartition(":")
+    def wrong(key: str, message: str, other: str = "") -> None:
+        """Where the one stands that was set, if only one was."""
+        file, _, line = settings.origins.get(key, settings.origins.get(other, "defaults:0")).rpartition(":")
         problems.append(Problem(file, int(line), f"{key}: {message}"))
 
     if restart.backoff_first > restart.backoff_cap:
-        wrong("restart.backoff_first", "is longer than restart.backoff_cap")
+        wrong("restart.backoff_first", "is longer than restart.backoff_cap", "restart.backoff_cap")
     if settings.verbose.default_lease > settings.verbose.longest_lease:
-        wrong("verbose.default_lease", "is longer than verbose.longest_lease")
+        wrong("verbose.default_lease", "is longer than verbose.longest_lease", "verbose.longest_lease")
     host, _, port = settings.network.wireserver.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5) or not 0 < int(port) < 65536:
         wrong("network.wireserver", "has to be ADDRESS:PORT")
     if settings.network.probe_interval < 60 and not host.startswith("127."):
-        wrong("network.probe_interval", "may be below 1m only for a wire server on loopback (Azure throttles)")
+        wrong("network.probe_interval", "may be below 1m only for a wire server on loopback (Azure throttles)",
+              "network.wireserver")
 
 
 def _nearest(word: str, choices: Sequence[str]) -> str:

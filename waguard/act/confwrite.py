@@ -6,6 +6,7 @@ link. If any of that cannot be kept, or the file is not what was read, nothing i
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -16,6 +17,7 @@ from waguard.guard.store import sync_directory
 from waguard.observe import files
 
 LIMIT = 1 << 20
+_ACL = "system.posix_acl_access"
 
 
 class Refused(Exception):
@@ -42,6 +44,8 @@ def read(path: Path) -> Original:
         raise Refused(f"{path}: no such file") from None
     except RuntimeError:
         raise Refused(f"{path}: too many levels of symbolic links") from None
+    except ValueError as error:
+        raise Refused(f"{str(path)!r}: {error}") from None
     except files.Unusable as error:
         raise Refused(str(error)) from None
     except OSError as error:
@@ -68,7 +72,6 @@ def replace(original: Original, data: bytes) -> None:
         if files.read(path, LIMIT) != original.data:
             raise Refused(f"{path}: was changed by somebody else meanwhile; try again")
         temporary.replace(path)
-        sync_directory(path.parent)
     except FileNotFoundError:
         raise Refused(f"{path}: disappeared meanwhile") from None
     except files.Unusable as error:
@@ -77,7 +80,12 @@ def replace(original: Original, data: bytes) -> None:
         hint = " (is the file system read-only, or the file immutable?)" if error.errno in (errno.EROFS, errno.EPERM) else ""
         raise Refused(f"{path}: cannot be replaced: {error.strerror}{hint}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        # On a read-only file system even a file that is not there cannot be removed.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    # It is in place now, and no refusal any more: on a disk that fails nobody can promise how long.
+    with contextlib.suppress(OSError):
+        sync_directory(path.parent)
 
 
 def sweep(path: Path) -> None:
@@ -86,7 +94,7 @@ def sweep(path: Path) -> None:
         target = path.resolve()
         for left in target.parent.glob(f".{target.name}.waguard-*"):
             left.unlink(missing_ok=True)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):
         pass  # It is in nobody's way.
 
 
@@ -116,6 +124,8 @@ def _write(temporary: Path, data: bytes, source: int, info: os.stat_result) -> N
                 os.setxattr(fd, name, value)
             except OSError as error:
                 raise Refused(f"extended attribute {name} cannot be kept: {error.strerror}") from None
+        if _ACL in os.listxattr(fd) and _ACL not in os.listxattr(source):
+            os.removexattr(fd, _ACL)  # Inherited from the directory: the old file had none.
         os.fchmod(fd, stat.S_IMODE(info.st_mode))
         os.fsync(fd)
 

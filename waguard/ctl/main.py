@@ -43,12 +43,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8
-    args = parser().parse_args(argv)
     try:
-        code = _run(args)
-        if sys.stdout is not None:
-            sys.stdout.flush()  # here, where a pipe that was closed is nothing to complain about
-        return code
+        try:
+            return _run(parser().parse_args(argv))
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where a pipe that was closed is nothing to complain about
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -15,7 +15,7 @@ from waguard.act import confwrite
 from waguard.act.service import ServiceManager
 from waguard.clock import Clock
 from waguard.decide import restart, term
-from waguard.decide.restart import Condition, Facts, Intent, Request, Stage, Step
+from waguard.decide.restart import Action, Condition, Facts, Intent, Request, Stage, Step
 from waguard.decide.term import Moment
 from waguard.guard.book import Book
 from waguard.guard.loop import Loop, Timer
@@ -48,7 +48,7 @@ class Guard:
                  memory: Memory, event: Callable[..., None], changed: Callable[[], None]) -> None:
         self.settings, self.loop, self.clock, self.manager, self.memory = settings, loop, clock, manager, memory
         self._event, self._changed = event, changed
-        self.runs = Runs(loop, clock, manager, memory, event, self.save, self.evaluate)
+        self.runs = Runs(loop, clock, manager, memory, event, self.keep, self.evaluate)
         self.sources = Sources(settings, loop, clock, disk, self.runs.daemon_ended, self._handler_ended)
         self.runs.sources = self.sources
         self.live: Optional[Liveness] = None
@@ -64,6 +64,7 @@ class Guard:
         self._complete_at: Optional[float] = None
         self._timer: Optional[Timer] = None
         self._held = ""
+        self._kept = True
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -88,8 +89,22 @@ class Guard:
         self.memory.lease = self.verbose.lease
         self.memory.save(self.clock.now(), self.clock.wall(), durable)
 
+    def keep(self) -> bool:
+        """Save, where nobody waits for it. False, and an event for the first time in a row, when it cannot be done."""
+        try:
+            self.save()
+        except OSError as error:
+            if self._kept:
+                self._event("guard-trouble", f"the guard's state cannot be written: {error.strerror}")
+            self._kept = False
+        else:
+            self._kept = True
+        return self._kept
+
     def _pulse(self) -> None:
         """The slow beat: notices a start by others, begins the rounds of looks, ends what is due."""
+        # First of all, so that nothing that goes wrong below can end it.
+        self.loop.after(min(_PULSE, self.settings.liveness.check_interval), self._pulse)
         now = self.clock.now()
         if self.runs.begun_by_others() or now - self.runs.asked_at >= _UNIT_EVERY or self._passing():
             self.runs.look()
@@ -98,7 +113,6 @@ class Guard:
         self.verbose.tick()
         if self.memory.pause is not None and term.over(self.memory.pause, self.moment()):
             self.resume("the clock")
-        self.loop.after(min(_PULSE, self.settings.liveness.check_interval), self._pulse)
 
     def _round(self) -> None:
         """One round of looks, and a verdict when the quick ones among them are in."""
@@ -181,12 +195,16 @@ class Guard:
     def _decide(self, evidence: Evidence, live: Liveness) -> None:
         before = self.memory.policy
         step = restart.step(before, self._facts(evidence, live), self.settings.restart)
-        self.memory.policy, self.holding = step.state, step.holding
+        self.memory.policy = step.state
+        # An intent has to be written down before it is carried out. If it cannot be, a dead agent is started all the same, but a
+        # restart that could not be held against the ration later is not made.
+        if step.state != before and not self.keep() and step.act is not None and step.act.action is Action.RESTART:
+            self.memory.policy = before
+            step = replace(step, state=before, act=None, holding="the guard's state cannot be written down")
+        self.holding = step.holding
         if step.outcome is not None and step.outcome_of is not None:
             self._tell_outcome(step)
         self._tell_held(step, live)
-        if step.state != before:
-            self.save()
         self._wake_at(step.look_again)
         if step.act is not None:
             self._act(step.act)
@@ -271,7 +289,7 @@ class Guard:
                 self.memory.count("restart_failures")
                 self._event("agent-action-failed", f"{unit.name} was not {intent.action.value}ed: {trouble}",
                             action=intent.action.value)
-            self.save()
+            self.keep()
             # What the order did is seen before anything is decided again: the run it began counts as ours.
             self.runs.look(then=over)
 
@@ -281,14 +299,18 @@ class Guard:
 
         self.manager.carry_out(intent.action, unit, done)
 
-    def ask_restart(self, why: str, force: bool, answer: Callable[[str], None]) -> None:
+    def ask_restart(self, why: str, force: bool, answer: Callable[[str], None], tries: int = 40) -> None:
         """Restart on request. ``answer`` is told why it is refused; nothing when it is under way."""
         def now() -> None:
             answer(self._ask_restart(why, force))
 
         # Whether a package manager is at work is looked up for this very moment.
-        if not self.sources.see_packages(now):
-            self.loop.after(0.05, lambda: self.ask_restart(why, force, answer))
+        if self.sources.see_packages(now):
+            return
+        if tries:
+            self.loop.after(0.05, lambda: self.ask_restart(why, force, answer, tries - 1))
+        else:
+            answer("it cannot be told whether a package manager is at work")
 
     def _ask_restart(self, why: str, force: bool) -> str:
         if self.runs.acting:
@@ -304,7 +326,7 @@ class Guard:
         if self.memory.policy.number > number:
             return ""
         self.memory.policy = replace(self.memory.policy, request=before)
-        self.save()
+        self.keep()
         return self.holding or f"the agent is {self.live.state.value}: {self.live.why}"
 
     def _want_restart(self, why: str) -> None:

@@ -85,7 +85,7 @@ class Daemon:
         self._loop.run()
         journal.notify(STOPPING="1")
         self._event("guard-stopped", "waguard is stopping")
-        self._guard.save()
+        self._guard.keep()
         for listener in self._listeners:
             listener.close()
         self._disk.flush(2.0)

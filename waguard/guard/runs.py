@@ -30,7 +30,7 @@ class Runs:
     """Asks the service manager, and notes ends and starts in the memory. ``changed`` is called after every answer."""
 
     def __init__(self, loop: Loop, clock: Clock, manager: ServiceManager, memory: Memory, event: Callable[..., None],
-                 save: Callable[[], None], changed: Callable[[], None]) -> None:
+                 save: Callable[[], object], changed: Callable[[], None]) -> None:
         self._loop, self._clock, self._manager, self._memory = loop, clock, manager, memory
         self._event, self._save, self._changed = event, save, changed
         self.sources: Optional[Sources] = None
@@ -134,13 +134,13 @@ class Runs:
 
     def _begun(self, unit: UnitState) -> None:
         """A run that was not known. Who started it?"""
-        memory, before = self._memory, self._memory.run
+        memory = self._memory
         actor, times = self._actor(unit)
         ended, self._ended = self._ended, None
         if ended is not None and actor == "systemd":
             self._count_exit(f"the agent's daemon {ended.pid} ended by itself", ended.pid)
         memory.run, memory.n_restarts = unit.invocation, unit.n_restarts
-        if before and actor:
+        if actor:
             memory.count_restart(actor, times)
             self._event("agent-started", f"the agent runs again as pid {unit.main_pid}, started by "
                         f"{'an administrator' if actor == 'admin' else actor}", pid=unit.main_pid, actor=actor)
@@ -151,12 +151,12 @@ class Runs:
     def _actor(self, unit: UnitState) -> tuple[str, int]:
         """(waguard, systemd or admin; how many starts). Empty when it is not known, as at the first look or after a boot."""
         memory, policy = self._memory, self._memory.policy
-        if not memory.run:
-            return "", 0
         ours = policy.intent is not None and policy.intent.run_before == memory.run
         proving = policy.verification is not None and policy.verification.run == memory.run
         if ours or proving or self.acting:
             return "waguard", 1
+        if not memory.run:
+            return "", 0
         if unit.n_restarts > memory.n_restarts:
             return "systemd", unit.n_restarts - memory.n_restarts
         return "admin", 1

@@ -46,6 +46,8 @@ def probe(address: str, timeout: float) -> Probe:
             return Probe(True, time.monotonic() - started)
     except socket.timeout:
         return Probe(False, time.monotonic() - started, f"no answer from {address} within {timeout:g} s")
+    except (ValueError, OverflowError) as error:
+        return Probe(False, time.monotonic() - started, f"{address} is no address: {error}")
     except OSError as error:
         reason = errno.errorcode.get(error.errno or 0, "")
         return Probe(False, time.monotonic() - started, f"{address}: {error.strerror or error} {reason}".strip())

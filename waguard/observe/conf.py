@@ -10,6 +10,7 @@ from waguard.agent import conf, layout
 from waguard.observe import files
 
 LIMIT = 1 << 20
+_LONGEST = 86400
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def _facts(path: Path, data: bytes, problem: str) -> ConfFacts:
         path=path, problem=problem, missing=problem != "" and not data.strip(), mark=(len(data), zlib.crc32(data)),
         verbose=parsed.switch("Logs.Verbose"), extensions_enabled=enabled,
         # With extensions off the loop turns every 300 s (WALinuxAgent azurelinuxagent/ga/update.py).
-        period=float(max(1, period)) if enabled else 300.0,
+        period=float(min(max(1, period), _LONGEST)) if enabled else 300.0,
         lib_dir=Path(parsed.string("Lib.Dir") or layout.LIB_DIR),
         pid_file=Path(parsed.string("Pid.File") or layout.PID_FILE),
         verbose_line=parsed.effective("Logs.Verbose").line or 0)

@@ -24,7 +24,10 @@ def read(patterns: Sequence[str] = PLACES, root: Path = Path("/")) -> Optional[A
     found = []
     for pattern in patterns:
         for path in root.glob(pattern):
-            match = _LINE.search(files.read(path, 1 << 20))
+            try:
+                match = _LINE.search(files.read(path, 1 << 20))
+            except FileNotFoundError:
+                continue  # A package manager is at work on it.
             version = versions.try_parse(match[1].decode("ascii", "replace")) if match else None
             if version is not None:
                 found.append(version)

@@ -19,6 +19,8 @@ def read(path: Path, limit: int) -> bytes:
         raise
     except OSError as error:
         raise Unusable(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise Unusable(f"{str(path)!r}: {error}") from error  # A NUL in the name, which may come out of a conf.
     try:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
@@ -54,4 +56,6 @@ def names(path: Path, limit: int) -> list[str]:
         raise
     except OSError as error:
         raise Unusable(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise Unusable(f"{str(path)!r}: {error}") from error
     return found

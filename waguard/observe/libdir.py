@@ -6,6 +6,7 @@ Only names and times are looked at. Nothing in there is ever opened: it holds pr
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from waguard.agent import layout
 from waguard.observe import files
 
 _NAMES = 20000
+_SETTLED = 2_000_000_000  # A directory's time moves in steps of up to a kernel tick, on some file systems of 2 s.
 
 
 @dataclass(frozen=True)
@@ -33,22 +35,34 @@ class Watcher:
 
     def __init__(self) -> None:
         self._listed: dict[Path, tuple[int, tuple[str, ...]]] = {}
+        self._times: dict[Path, float] = {}
+        self._alive: Optional[Path] = None
 
     def look(self, path: Path) -> LibDir:
         """Raises files.Unusable when it cannot be told. A missing directory is one without sentinels."""
         root = self._names(path, _of_root)
         history = self._names(path / layout.HISTORY, layout.history_folders)
-        newest: tuple[float, Optional[Path]] = (-1.0, None)
+        times: dict[Path, float] = {}
         for candidate in layout.status_candidates(root, history):
             try:
-                info = os.stat(path / candidate)
+                times[path / candidate] = os.stat(path / candidate).st_mtime
             except FileNotFoundError:
                 continue
             except OSError as error:
                 raise files.Unusable(f"{path / candidate}: {error.strerror}") from error
-            newest = max(newest, (info.st_mtime, path / candidate), key=lambda item: item[0])
-        return LibDir(path, layout.PROVISIONED in root, layout.DISABLE_AGENT in root, newest[1],
-                      newest[0] if newest[1] is not None else None)
+        alive = self._choose(times)
+        return LibDir(path, layout.PROVISIONED in root, layout.DISABLE_AGENT in root, alive,
+                      times[alive] if alive is not None else None)
+
+    def _choose(self, times: dict[Path, float]) -> Optional[Path]:
+        """The file that is being written: of those that changed since the last look the newest. By its time alone a left-over from
+        before a clock was set back would be newer for as long as that was."""
+        changed = {path: at for path, at in times.items() if self._times.get(path) != at}
+        if changed or self._alive not in times:
+            among = changed or times
+            self._alive = max(among, key=lambda path: among[path]) if among else None
+        self._times = times
+        return self._alive
 
     def _names(self, path: Path, wanted: Callable[[list[str]], tuple[str, ...]]) -> tuple[str, ...]:
         try:
@@ -62,7 +76,12 @@ class Watcher:
             return ()
         except OSError as error:
             raise files.Unusable(f"{path}: {error.strerror}") from error
-        self._listed[path] = (changed, names)
+        except ValueError as error:
+            raise files.Unusable(f"{str(path)!r}: {error}") from error
+        if time.time_ns() - changed > _SETTLED:
+            self._listed[path] = (changed, names)
+        else:
+            self._listed.pop(path, None)  # It may change again and keep its time.
         return names
 
 

@@ -98,6 +98,7 @@ def test_one_that_never_comes_back_harms_no_other(loop: Turning) -> None:
     assert not sound.blocked_in_kernel()
     assert not stuck.blocked_in_kernel()  # it sleeps, but can be woken
     never.set()
+    loop.until(lambda: stuck.busy_since is None)
 
 
 def test_no_thread_to_be_had(loop: Turning, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
