@@ -15,7 +15,7 @@ from pathlib import Path
 CACHE = Path("/var/cache/waguard-lab")
 
 
-class Missing(Exception):  # noqa: N818 - it is not an error of the program
+class Missing(Exception):
     """There is no promtool and none could be had; the message says why."""
 
 

@@ -20,7 +20,10 @@ def parse(text: str) -> float:
 
 
 def exact(seconds: float) -> str:
-    """All of it, so that ``parse`` reads the same again: ``1d2h3m4s``, ``250ms``, ``1.5s``. Raises ValueError for what is no duration."""
+    """All of it, so that ``parse`` reads the same again: ``1d2h3m4s``, ``250ms``, ``1.5s``.
+
+    Raises ValueError for what is no duration.
+    """
     if not 0 <= seconds < 1e12:
         raise ValueError(f"{seconds} is not a duration")
     if seconds == int(seconds):

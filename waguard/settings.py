@@ -244,7 +244,8 @@ def _tree(path: Path, text: str, problems: list[Problem]) -> Optional[yaml.Node]
         for event in yaml.parse(text, Loader=loader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST:
-                problems.append(Problem(str(path), event.start_mark.line + 1, "is nested too deeply"))
+                line = event.start_mark.line + 1 if event.start_mark is not None else 0
+                problems.append(Problem(str(path), line, "is nested too deeply"))
                 return None
         return yaml.compose(text, Loader=loader)
     except yaml.YAMLError as error:
@@ -264,7 +265,8 @@ def _apply(settings: Settings, path: Path, problems: list[Problem]) -> Settings:
         problems.append(Problem(str(path), node.start_mark.line + 1, message))
 
     if _shape(root) != "mapping":
-        wrong(root, "has to be sections with keys, such as 'restart:' and below it '  backoff_cap: 10m'")
+        if root.value != "":  # An empty document is one, too.
+            wrong(root, "has to be sections with keys, such as 'restart:' and below it '  backoff_cap: 10m'")
         return settings
     known = dict(settings.sections())
     origins = dict(settings.origins)

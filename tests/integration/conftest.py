@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from standin import StandIn  # noqa: E402 - only now there is a way to it
+from standin import StandIn
 
 Make = Callable[..., StandIn]
 

@@ -20,7 +20,7 @@ from standin import StandIn, wait
 from waguard import varlink
 
 Make = Callable[..., StandIn]
-reported = pytest.mark.xfail(strict=True, raises=(AssertionError, TimeoutError), reason="reported, to be mended in guard.py, main.py")
+no_fork_warning = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 
 
@@ -331,7 +331,7 @@ def test_a_guard_killed_within_the_lease_ends_it_after_its_restart(vm: StandIn, 
     assert "verbose-off" in kinds(vm)
 
 
-@reported
+
 def test_a_guard_killed_after_its_own_edit_does_not_take_it_for_somebody_elses(vm: StandIn) -> None:
     for on in ("on", "off"):
         for _ in range(3):
@@ -447,7 +447,6 @@ def blocked(vm: StandIn, directory: Path) -> Path:
     return block
 
 
-@reported
 def test_a_run_folder_that_takes_no_writes_any_more(vm: StandIn) -> None:
     """As when its tmpfs is full: the agent is kept alive all the same, and once there is room everything is as before."""
     block = blocked(vm, vm.run_dir)
@@ -467,7 +466,6 @@ def test_a_run_folder_that_takes_no_writes_any_more(vm: StandIn) -> None:
     assert vm.wait_for("running")["counters"]["agent_exits"] == 2
 
 
-@reported
 def test_the_beat_goes_on_when_a_pause_ends_and_that_cannot_be_written_down(vm: StandIn) -> None:
     vm.ctl("pause", "--for", "1s")
     block = blocked(vm, vm.run_dir)
@@ -476,7 +474,6 @@ def test_the_beat_goes_on_when_a_pause_ends_and_that_cannot_be_written_down(vm: 
     vm.wait_for_looks(seconds=15.0)
 
 
-@reported
 def test_an_action_whose_end_cannot_be_written_down_is_not_under_way_for_ever(make: Make) -> None:
     vm = make()
     vm.configure({"agent.start_command": ["sh", "-c", 'sleep 1; exec "$@"', "sh", *vm.agent_command("-start")]})
@@ -493,7 +490,7 @@ def test_an_action_whose_end_cannot_be_written_down_is_not_under_way_for_ever(ma
     vm.wait_for("running")
 
 
-@reported
+
 def test_a_disk_that_takes_no_writes_is_told_once_and_the_guard_works_on(vm: StandIn) -> None:
     vm.state_dir.rename(vm.folder / "away")
     for _ in range(3):
@@ -595,7 +592,7 @@ def test_an_edit_is_noticed_once(vm: StandIn) -> None:
     assert kinds(vm).count("conf-changed") == 1
 
 
-@reported
+
 def test_an_edit_is_counted_once_whatever_happens_to_the_guard(vm: StandIn) -> None:
     vm.conf.write_bytes(vm.conf.read_bytes() + b"OS.EnableFIPS=y\n")
     wait(lambda: vm.snapshot()["counters"]["conf_changes"] == 1, "the edit noticed")
@@ -624,13 +621,14 @@ def as_nobody(work: Callable[[], Any]) -> Any:
         finally:
             os._exit(0)
     os.close(writer)
-    with open(reader, "rb") as pipe:  # noqa: PTH123 - a descriptor
+    with open(reader, "rb") as pipe:
         said = pipe.read()
     os.waitpid(child, 0)
     return json.loads(said)
 
 
 @root_only
+@no_fork_warning
 def test_an_unprivileged_user_may_read_and_is_denied_orders_by_the_kernel(vm: StandIn) -> None:
     def ask() -> dict[str, Any]:
         found: dict[str, Any] = {"uid": os.getuid(), "state": vm.snapshot()["agent"]["state"]}
@@ -653,6 +651,7 @@ def test_an_unprivileged_user_may_read_and_is_denied_orders_by_the_kernel(vm: St
 
 
 @root_only
+@no_fork_warning
 def test_waguardctl_of_an_unprivileged_user(vm: StandIn, capfd: pytest.CaptureFixture[str]) -> None:
     from waguard.ctl import main
 
@@ -672,7 +671,8 @@ def test_waguardctl_of_an_unprivileged_user(vm: StandIn, capfd: pytest.CaptureFi
 def test_modes_of_everything_that_is_kept(vm: StandIn) -> None:
     vm.ctl("verbose", "on", "--for", "1s", "--no-restart")
     wait(lambda: vm.snapshot()["verbose"]["lease"] is None, "the end of the lease")
-    modes = {path.name: oct(path.stat().st_mode & 0o777) for folder in (vm.run_dir, vm.state_dir) for path in folder.iterdir()}
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for folder in (vm.run_dir, vm.state_dir) for path in folder.iterdir()
+             if path.suffix != ".new"}
     assert modes == {"status": "0o666", "control": "0o660", "state.json": "0o600", "events.jsonl": "0o600", "lock": "0o644"}
     assert oct(vm.state_dir.stat().st_mode & 0o777) == "0o700"
 

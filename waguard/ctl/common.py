@@ -31,12 +31,12 @@ class Failure(Exception):
 
 def read(args: Any, method: str, parameters: Optional[Mapping[str, Any]] = None, timeout: float = 5.0) -> dict[str, Any]:
     """Call a method of the status socket. Raises Failure."""
-    return _call(os.path.join(args.run_dir, "status"), method, parameters or {}, timeout)  # noqa: PTH118 - pathlib costs 10 ms
+    return _call(os.path.join(args.run_dir, "status"), method, parameters or {}, timeout)
 
 
 def order(args: Any, method: str, parameters: Optional[Mapping[str, Any]] = None, timeout: float = 30.0) -> dict[str, Any]:
     """Call a method of the control socket. Raises Failure."""
-    return _call(os.path.join(args.run_dir, "control"), method, parameters or {}, timeout)  # noqa: PTH118
+    return _call(os.path.join(args.run_dir, "control"), method, parameters or {}, timeout)
 
 
 def snapshot(args: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def run(args: Any) -> int:
 
 def _follow(args: Any, parameters: dict[str, Any]) -> int:
     """With --json one object a line, without the envelope: a stream has no end to close it at."""
-    path = os.path.join(args.run_dir, "status")  # noqa: PTH118
+    path = os.path.join(args.run_dir, "status")
     try:
         for reply in varlink.stream(path, "io.waguard.GetEvents", {**parameters, "follow": True}, timeout=None):
             for event in reply["events"]:

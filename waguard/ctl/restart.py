@@ -14,9 +14,11 @@ _WORDS = {"active": "waiting for the daemon", "handler": "waiting for its handle
 
 
 def add(parser: Any) -> None:
-    parser.add_argument("--force", action="store_true", help="override ration, pause and gates (never a kernel that holds the agent)")
+    parser.add_argument("--force", action="store_true",
+                        help="override ration, pause and gates (never a kernel that holds the agent)")
     parser.add_argument("--no-wait", action="store_true", help="return as soon as it is under way")
-    parser.add_argument("--timeout", type=common.parse_duration, default=120.0, metavar="TIME", help="how long to wait for the new heartbeat (default: 2m)")
+    parser.add_argument("--timeout", type=common.parse_duration, default=120.0, metavar="TIME",
+                        help="how long to wait for the new heartbeat (default: 2m)")
 
 
 def run(args: Any) -> int:

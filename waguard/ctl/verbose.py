@@ -13,7 +13,8 @@ EXAMPLES = ("waguardctl verbose on", "waguardctl verbose on --for 30m", "waguard
 def add(parser: Any) -> None:
     parser.add_argument("what", choices=("on", "off", "status"), help="begin a lease, end it, or show it")
     ends = parser.add_mutually_exclusive_group()
-    ends.add_argument("--for", dest="seconds", type=common.parse_duration, metavar="TIME", help="length of the lease, such as 30m or 2h (default: 2h)")
+    ends.add_argument("--for", dest="seconds", type=common.parse_duration, metavar="TIME",
+                      help="length of the lease, such as 30m or 2h (default: 2h)")
     ends.add_argument("--forever", action="store_true", help="until it is turned off")
     parser.add_argument("--no-restart", action="store_true", help="leave the agent alone; it reads the change at its next start")
 

@@ -57,7 +57,7 @@ class Guard:
         self.next_look: Optional[float] = None
         hooks = Hooks(self.moment, self._lease_saved, event, self._want_restart, self._drop_restart, self.sources.conf_path)
         self.verbose = Verbose(loop, hooks, Worker("conf", loop, clock.now))
-        self.verbose.lease = memory.lease
+        self.verbose.lease, self.verbose.own_mark = memory.lease, memory.own_mark
         self.ticked = 0.0
         """When the last round of looks began, CLOCK_BOOTTIME: the main loop's sign of life."""
         self._history = liveness.History()
@@ -86,7 +86,7 @@ class Guard:
         return Moment(self.clock.now(), self.clock.wall(), self.memory.boot_id)
 
     def save(self, durable: Optional[Callable[[], None]] = None) -> None:
-        self.memory.lease = self.verbose.lease
+        self.memory.lease, self.memory.own_mark = self.verbose.lease, self.verbose.own_mark
         self.memory.save(self.clock.now(), self.clock.wall(), durable)
 
     def keep(self) -> bool:
@@ -144,7 +144,9 @@ class Guard:
             self.memory.count("conf_changes")
             self._event("conf-changed", f"{seen.value.path} was changed; the agent reads it at its next start",
                         path=str(seen.value.path))
-        self.memory.conf_mark = mark
+        if mark != self.memory.conf_mark:
+            self.memory.conf_mark = mark
+            self.keep()
         self.evaluate()
 
     def _lease_saved(self, durable: Optional[Callable[[], None]] = None) -> None:

@@ -33,6 +33,7 @@ from waguard.varlink import Connection
 
 GROUP = "waguard"
 _STUCK = 120.0
+_TELL_AGAIN = 3600.0
 
 
 class Options:
@@ -56,10 +57,10 @@ class Daemon:
         self._status = ""
         self._journal = Scribe("journal", lambda _what, _error: None, limit=1024)
         self._disk = Scribe("disk", self._on_disk_error, hold=freeze.freezing)
-        self._disk_trouble = ""
+        self._disk_trouble, self._disk_told = "", 0.0
         self._history = History(options.run_dir, options.lib_dir, self._disk, loaded.events.keep)
         self._history.listeners.append(self._to_journal)
-        self._history.load()
+        self._history.load(self._warn)
         memory = Memory(Store("state", options.run_dir, options.lib_dir, self._disk, self._warn), self._clock.boot_id())
         memory.load(self._clock.now(), self._clock.wall(), self._warn)
         self._guard = Guard(loaded, self._loop, self._clock, self._manager(loaded), self._disk, memory, self._event,
@@ -130,12 +131,13 @@ class Daemon:
         self._warn(f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})")
 
     def _on_disk_error(self, what: str, error: BaseException) -> None:
-        """From the disk's thread. The same trouble is told once, not at every write."""
-        said = f"{what}: {getattr(error, 'strerror', None) or error}"
+        """From the disk's thread. The same trouble is told once an hour, not at every write."""
+        said = str(getattr(error, "strerror", None) or f"{what}: {error}")
 
         def tell() -> None:
-            if said != self._disk_trouble:
-                self._disk_trouble = said
+            now = self._clock.now()
+            if said != self._disk_trouble or now - self._disk_told >= _TELL_AGAIN:
+                self._disk_trouble, self._disk_told = said, now
                 self._warn(f"{self._options.lib_dir} does not take writes: {said}; it is kept in {self._options.run_dir}")
 
         self._loop.soon(tell)

@@ -31,6 +31,7 @@ class Memory:
         self.run = ""
         self.n_restarts = 0
         self.conf_mark: Optional[tuple[int, int]] = None
+        self.own_mark: Optional[tuple[int, int]] = None
         self.unit_name = ""
 
     def count(self, name: str) -> None:
@@ -46,7 +47,8 @@ class Memory:
             "lease": None if self.lease is None else leases.to_json(self.lease),
             "pause": None if self.pause is None else term.to_json(self.pause),
             "counters": self.counters, "restarts": self.restarts, "exits": list(self.exits), "run": self.run,
-            "n_restarts": self.n_restarts, "conf_mark": self.conf_mark}, durable)
+            "n_restarts": self.n_restarts, "conf_mark": self.conf_mark,
+            "own_mark": self.own_mark}, durable)
 
     def load(self, now: float, wall: float, warn: Callable[[str], None]) -> None:
         """Remember. What cannot be read is left at its default, and said; moments of another boot are moved into this one."""
@@ -66,7 +68,8 @@ class Memory:
         take("pause", lambda value: setattr(self, "pause", term.from_json(value)))
         take("counters", lambda value: self.counters.update({name: int(value[name]) for name in _COUNTERS if name in value}))
         take("restarts", lambda value: self.restarts.update({name: int(value[name]) for name in ACTORS if name in value}))
-        take("conf_mark", lambda value: setattr(self, "conf_mark", (int(value[0]), int(value[1]))))
+        for mark in ("conf_mark", "own_mark"):
+            take(mark, lambda value, mark=mark: setattr(self, mark, (int(value[0]), int(value[1]))))  # type: ignore[misc]
         if same_boot:
             take("exits", lambda value: setattr(self, "exits", tuple(float(at) for at in value if float(at) <= now)))
             take("run", lambda value: setattr(self, "run", str(value)))

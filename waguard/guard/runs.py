@@ -130,6 +130,7 @@ class Runs:
     def _count_exit(self, message: str, pid: int) -> None:
         self._memory.count("agent_exits")
         self._memory.exits = (*self._memory.exits, self._clock.now())
+        self._save()
         self._event("agent-exited", message, pid=pid)
 
     def _begun(self, unit: UnitState) -> None:

@@ -32,8 +32,7 @@ _AGAIN = 60.0
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the lease needs of the guard. ``save(durable)`` writes all state, ``durable`` is called once it is on disk;
-    ``edited`` is told length and CRC of the conf after an edit of ours, for the state that is saved next."""
+    """What the lease needs of the guard. ``save(durable)`` writes all state, ``durable`` is called once it is on disk."""
 
     moment: Callable[[], Moment]
     save: Callable[[Optional[Callable[[], None]]], None]
@@ -41,7 +40,6 @@ class Hooks:
     want_restart: Callable[[str], None]
     drop_restart: Callable[[], bool]
     conf_path: Callable[[], Path]
-    edited: Callable[[tuple[int, int]], None] = lambda _mark: None
 
 
 class Verbose:
@@ -153,7 +151,6 @@ class Verbose:
             self.lease, self._told = replace(self.lease, phase=Phase.ACTIVE), False
             if restart:
                 self._hooks.want_restart("verbose logging was turned on")
-            self._note_edit()
             self._save()
             self._hooks.event("verbose-on", f"verbose logging is on {_until(seconds)}, asked for by {by}", by=by)
             answer(f"verbose logging is on {_until(seconds)}", "")
@@ -205,7 +202,6 @@ class Verbose:
             what = "is gone" if result == "gone" else f"has another {leases.KEY} line than the leased one, which is left as it is"
             self._hooks.event("verbose-superseded", f"the verbose lease is over without effect: {lease.path} {what}")
             return
-        self._note_edit()
         # If the agent never came to read the leased line, it need not be restarted to forget it.
         if not self._hooks.drop_restart() and lease.restart:
             self._hooks.want_restart("verbose logging was turned off")
@@ -250,10 +246,6 @@ class Verbose:
             self._hooks.save(None)
         except OSError as error:
             self._hooks.event("verbose-trouble", f"the lease's state could not be written down: {error.strerror}")
-
-    def _note_edit(self) -> None:
-        if self.own_mark is not None:
-            self._hooks.edited(self.own_mark)
 
     def _replace(self, original: confwrite.Original, data: bytes) -> None:
         self.own_mark = _mark(data)

@@ -140,7 +140,8 @@ def _remember(evidence: Evidence, history: History, rules: LivenessSettings) -> 
         since = None if opened is None else now if opened.at is None else moved(opened.at, history.log_since is None)
         child = evidence.log.value.child
         if since is not None and evidence.handler is not None and child is not None and child.pid == evidence.handler.pid:
-            # Said after this handler's start, so it was opened after it; where a clock that was set puts it before, nobody knows when.
+            # Said after this handler's start, so it was opened after it; where a clock that was set puts it before, nobody knows
+            # when.
             since = since if since >= evidence.handler.started else now
         history = replace(history, pass_mark=opened, pass_since=since)
     if isinstance(evidence.log, Known) and history.log_since is None:
@@ -309,8 +310,9 @@ def _with_handler(evidence: Evidence, history: History, rules: LivenessSettings)
         # An answer from before the suspicion proves nothing: the network may have gone since, and the loop with it.
         if not (isinstance(probe, Known) and probe.value.success and probe.at >= since):
             return verdict(AgentState.RUNNING, f"{said}; the wire server is not known to answer, so the loop may just be slow")
-        # A whole turn has to fit into the suspicion: a guard, a clock or a machine that slept may have come amid one.
-        if history.suspect_looks >= rules.hung_checks and now - since >= 2 * _period(evidence):
+        # A whole turn has to fit into the suspicion: a guard, a clock or a machine that slept may have come amid one. Looks are
+        # counted, not seconds: those that the machine slept are none.
+        if history.suspect_looks >= max(rules.hung_checks, 1 + 2 * _period(evidence) / rules.check_interval):
             return verdict(AgentState.HUNG, f"{said}, and {second}, though the wire server answers")
         return verdict(AgentState.RUNNING, f"{said}, and {second}; looking again")
     if seen is None:

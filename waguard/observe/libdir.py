@@ -55,8 +55,8 @@ class Watcher:
                       times[alive] if alive is not None else None)
 
     def _choose(self, times: dict[Path, float]) -> Optional[Path]:
-        """The file that is being written: of those that changed since the last look the newest. By its time alone a left-over from
-        before a clock was set back would be newer for as long as that was."""
+        """The file that is being written: of those that changed since the last look the newest. By its time alone a left-over
+        from before a clock was set back would be newer for as long as that was."""
         changed = {path: at for path, at in times.items() if self._times.get(path) != at}
         if changed or self._alive not in times:
             among = changed or times

@@ -49,6 +49,7 @@ class UnitState:
     main_exit: float = 0.0
     active_enter: float = 0.0
     active_exit: float = 0.0
+    condition_at: float = 0.0
     kind: str = "systemd"
 
     @property
@@ -108,8 +109,10 @@ class UnitState:
         if self.active == "inactive" and self.result != "success":
             return True
         if self.active == "inactive" and self.restart == "always":
-            # A bad end is in Result= after a stop; where it is not, reset-failed was called on what systemd had given up.
-            return not self._ended_badly or self.active_exit < self.main_exit
+            # Or systemd had given up, and reset-failed was called: then a start was tried after its end, or its end was a bad
+            # one, which a stop between death and rebirth leaves in Result=.
+            given_up = self.condition_at > self.main_exit or self._ended_badly
+            return not given_up or self.active_exit < self.main_exit
         return self.active_exit < self.main_exit
 
     @property
@@ -140,7 +143,7 @@ def _unit(raw: dict[str, str]) -> UnitState:
         job=_number(raw.get("Job", "")), exit_code=_number(raw.get("ExecMainCode", "")),
         exit_status=_number(raw.get("ExecMainStatus", "")), main_start=moment("ExecMainStartTimestampMonotonic"),
         main_exit=moment("ExecMainExitTimestampMonotonic"), active_enter=moment("ActiveEnterTimestampMonotonic"),
-        active_exit=moment("ActiveExitTimestampMonotonic"))
+        active_exit=moment("ActiveExitTimestampMonotonic"), condition_at=moment("ConditionTimestampMonotonic"))
 
 
 def _number(text: str) -> int:

@@ -79,6 +79,7 @@ def full(home: Home, intent: bool = True) -> Memory:
     memory.restarts.update(waguard=2, systemd=1, admin=5)
     memory.exits = (4800.0, 4900.0)
     memory.run, memory.n_restarts, memory.conf_mark = "run-1", 6, (123, 456)
+    memory.own_mark = (78, 90)
     memory.save(NOW, WALL)
     return memory
 
@@ -87,7 +88,7 @@ def values(memory: Memory) -> dict[str, Any]:
     lease = memory.lease
     return {"policy": memory.policy, "pause": memory.pause, "counters": memory.counters, "restarts": memory.restarts,
             "lease": lease, "exits": memory.exits, "run": memory.run, "n_restarts": memory.n_restarts,
-            "conf_mark": memory.conf_mark}
+            "conf_mark": memory.conf_mark, "own_mark": memory.own_mark}
 
 
 def test_nothing_to_remember(home: Home) -> None:
@@ -125,7 +126,8 @@ def test_save_tells_when_it_is_on_disk(home: Home) -> None:
 
 JUNK = ["", "junk", -1, 7, 1.5, True, [], [[]], ["x"], [None], {}, {"x": 1}, float("inf"), float("-inf"), float("nan"),
         10**400, {"wall": "x", "now": [], "boot_id": 3}, {"phase": "no", "edit": None}]
-FIELDS = ["policy", "lease", "pause", "counters", "restarts", "exits", "run", "n_restarts", "conf_mark"]
+FIELDS = ["policy", "lease", "pause", "counters", "restarts", "exits", "run", "n_restarts", "conf_mark",
+          "own_mark"]
 
 
 @pytest.mark.parametrize("number", range(len(JUNK)))
