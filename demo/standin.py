@@ -86,7 +86,7 @@ class WireServer:
 
 
 class StandIn:
-    """The folder and what runs in it. ``settings``: ``{"section.key": value}`` on top of SETTINGS. Close it in the end."""
+    """The folder and what runs in it. ``settings``: ``{"section.key": value}`` on top of SETTINGS. To be closed."""
 
     def __init__(self, folder: Path, settings: Optional[Mapping[str, Any]] = None) -> None:
         self.folder = folder
@@ -105,7 +105,7 @@ class StandIn:
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Write waguard.yaml."""
         agent = {"backend": "command", "conf": str(self.conf), "log": str(self.log),
-                 "start_command": self._agent("-start"), "stop_command": self._agent("-stop")}
+                 "start_command": self.agent_command("-start"), "stop_command": self.agent_command("-stop")}
         found = {**{f"agent.{key}": value for key, value in agent.items()}, **SETTINGS,
                  "network.wireserver": self.wireserver.address, **settings}
         sections: dict[str, list[str]] = {}
@@ -132,11 +132,11 @@ class StandIn:
 
     def start_agent(self) -> None:
         """As an administrator would: ``service waagent start``."""
-        subprocess.run(self._agent("-start"), check=True)
+        subprocess.run(self.agent_command("-start"), check=True)
 
     def stop_agent(self) -> None:
         """As an administrator would: ``service waagent stop``."""
-        subprocess.run(self._agent("-stop"), check=True)
+        subprocess.run(self.agent_command("-stop"), check=True)
 
     def daemon(self) -> int:
         """The pid of the agent's daemon; 0 when there is none."""
@@ -166,7 +166,8 @@ class StandIn:
                         found.append(int(entry.name))
         return found
 
-    def _agent(self, verb: str) -> list[str]:
+    def agent_command(self, verb: str) -> list[str]:
+        """``-start``, ``-stop``, ``-daemon``."""
         return [sys.executable, str(AGENT), verb, f"-configuration-path:{self.conf}"]
 
     # The guard
@@ -177,9 +178,9 @@ class StandIn:
 
     def start_guard(self) -> int:
         """Start waguardd and wait until it answers. Its stderr goes to ``guard.log``. Returns its pid."""
-        with open(self.folder / "guard.log", "ab") as log:
-            self.guard = subprocess.Popen(self.guard_command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT)
-        guard = self.guard
+        with (self.folder / "guard.log").open("ab") as log:
+            guard = self.guard = subprocess.Popen(
+                self.guard_command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT)
         wait(lambda: guard.poll() is not None or self._answers(), "an answer of waguardd")
         if guard.returncode is not None:
             raise RuntimeError(f"waguardd ended with status {guard.returncode}:\n{self.guard_log()}")
@@ -216,6 +217,31 @@ class StandIn:
         """All events that the guard knows of, oldest first."""
         events: list[dict[str, Any]] = self.call("GetEvents", socket="status")["events"]
         return events
+
+    def wait_for(self, state: str, seconds: float = 60.0) -> dict[str, Any]:
+        """Wait until the agent is in this state and nothing has to be proved any more. Returns the snapshot."""
+        def there() -> Optional[dict[str, Any]]:
+            found = self.snapshot()
+            settled = found["policy"]["verifying"] is None and found["policy"]["pending_restart"] is None
+            return found if settled and found["agent"]["state"] == state else None
+
+        found = wait(there, f"an agent that is {state}", seconds)
+        assert found is not None
+        return found
+
+    def wait_for_looks(self, rounds: int = 8, seconds: float = 60.0) -> dict[str, Any]:
+        """Wait until the guard has looked at everything so many times more, for what must not happen. Returns the snapshot."""
+        looks: list[Any] = []
+
+        def enough() -> Optional[dict[str, Any]]:
+            found = self.snapshot()
+            at = found["observers"].get("conf", {}).get("last_success")
+            looks.extend([at] if at not in looks else [])
+            return found if len(looks) > rounds else None
+
+        found = wait(enough, f"{rounds} more looks", seconds)
+        assert found is not None
+        return found
 
     def ctl(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run waguardctl against this guard."""

@@ -125,7 +125,7 @@ class NetworkSettings:
 class EventSettings:
     """History."""
 
-    keep: int = _count(2000, "events kept on disk", 10, 100000)
+    keep: int = _count(2000, "events kept on disk", 10, 10000)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The real waguardd with a stand-in agent: crashes, stops, hangs, leases, settings, kills. See tests/standin.py."""
+"""The real waguardd with a stand-in agent: crashes, stops, hangs, leases, settings, kills. See demo/standin.py."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pytest
-from standin import StandIn, wait
 
+from demo.standin import StandIn, wait
 from waguard import varlink
 
 Make = Callable[..., StandIn]
@@ -427,16 +427,41 @@ def test_ending_in_good_order(vm: StandIn, number: signal.Signals) -> None:
     assert kinds(vm).count("guard-stopped") == 1
 
 
-@pytest.mark.parametrize("which", ["run_dir", "state_dir"])
-def test_a_folder_that_cannot_be_made(make: Make, which: str) -> None:
-    vm = make()
-    blocked = vm.folder / "file" / "dir"
+def blocked_folder(vm: StandIn) -> Path:
     (vm.folder / "file").touch()
-    setattr(vm, which, blocked)
+    return vm.folder / "file" / "dir"
+
+
+def test_a_run_folder_that_cannot_be_made(make: Make) -> None:
+    vm = make()
+    vm.run_dir = blocked_folder(vm)
     said = subprocess.run(vm.guard_command(), capture_output=True, text=True, timeout=60)
     assert said.returncode == 1
-    assert said.stderr == (f"<3>waguardd: {blocked}: Not a directory "
+    assert said.stderr == (f"<3>waguardd: {vm.run_dir}: Not a directory "
                            "(waguardd runs as root, see systemctl status waguard)\n")
+
+
+def test_a_run_folder_with_a_name_too_long_for_a_socket(make: Make) -> None:
+    vm = make()
+    vm.run_dir = vm.folder / ("long" * 25)
+    said = subprocess.run(vm.guard_command(), capture_output=True, text=True, timeout=60)
+    assert said.returncode == 1
+    assert said.stderr.splitlines()[-1] == f"<3>waguardd: not started: {vm.run_dir}: AF_UNIX path too long"
+
+
+def test_a_state_folder_that_cannot_be_made(make: Make) -> None:
+    """An agent that works comes before a memory that outlives a reboot."""
+    vm = make()
+    vm.state_dir = blocked_folder(vm)
+    vm.start_agent()
+    vm.start_guard()
+    vm.wait_for("running")
+    log = (vm.folder / "guard.log").read_text()
+    assert f"<4>waguardd: {vm.state_dir}: Not a directory (waguardd runs as root, see systemctl status waguard); " \
+           f"going on with {vm.run_dir} alone\n" in log
+    assert log.count(f"{vm.state_dir} does not take writes: Not a directory; it is kept in {vm.run_dir}") == 1
+    os.kill(vm.daemon(), signal.SIGKILL)
+    wait(lambda: "agent-proved" in kinds(vm), "an agent that works again")
 
 
 def blocked(vm: StandIn, directory: Path) -> Path:

@@ -100,8 +100,8 @@ class Command:
         if daemon is None or not processes.is_daemon(daemon.argv):
             # A start command returns before the daemon has written its pid file.
             active, sub = ("activating", "start") if now - self._ordered < _COMES_UP else ("inactive", "dead")
-            return Known(unit.UnitState(self._service, active=active, sub=sub, restart="", kind="command"), now)
-        return Known(unit.UnitState(self._service, active="active", sub="running", restart="", main_pid=daemon.pid,
+            return Known(unit.UnitState(self._service, active=active, sub=sub, file_state="", restart="", kind="command"), now)
+        return Known(unit.UnitState(self._service, active="active", sub="running", file_state="", restart="", main_pid=daemon.pid,
                                     invocation=f"{daemon.pid}@{daemon.started:.2f}", main_start=daemon.started,
                                     kind="command"), now)
 

@@ -16,7 +16,7 @@ from waguard.act.service import ServiceManager
 from waguard.clock import Clock
 from waguard.decide import restart, term
 from waguard.decide.restart import Action, Condition, Facts, Intent, Request, Stage, Step
-from waguard.decide.term import Moment
+from waguard.decide.term import Moment, Term
 from waguard.guard.book import Book
 from waguard.guard.loop import Loop, Timer
 from waguard.guard.memory import Memory
@@ -112,7 +112,9 @@ class Guard:
             self._round()
         self.verbose.tick()
         if self.memory.pause is not None and term.over(self.memory.pause, self.moment()):
-            self.resume("the clock")
+            self.memory.pause = None
+            self.keep()
+            self._resumed("the clock")
 
     def _round(self) -> None:
         """One round of looks, and a verdict when the quick ones among them are in."""
@@ -345,21 +347,31 @@ class Guard:
 
     def pause(self, seconds: Optional[float], by: str) -> None:
         """Start and restart nothing for so long; None: until resumed."""
-        self.memory.pause = term.of(seconds, self.moment())
-        self.save()
+        self._set_pause(term.of(seconds, self.moment()))
         until = "until resumed" if seconds is None else f"for {durations.show(seconds)}"
         self._event("paused", f"paused by {by} {until}", by=by)
         self.evaluate()
+
+    def _set_pause(self, pause: Optional[Term]) -> None:
+        """Raises OSError when it cannot be written down; then it stays as it was."""
+        before, self.memory.pause = self.memory.pause, pause
+        try:
+            self.save()
+        except OSError:
+            self.memory.pause = before
+            raise
 
     def resume(self, by: str) -> bool:
         """End the pause. False when there was none."""
         if self.memory.pause is None:
             return False
-        self.memory.pause = None
-        self.save()
+        self._set_pause(None)
+        self._resumed(by)
+        return True
+
+    def _resumed(self, by: str) -> None:
         self._event("resumed", f"resumed by {by}", by=by)
         self.runs.look()
-        return True
 
 
 def _proved(unit: UnitState, evidence: Evidence, live: Liveness) -> frozenset[Stage]:

@@ -34,6 +34,7 @@ from waguard.varlink import Connection
 GROUP = "waguard"
 _STUCK = 120.0
 _TELL_AGAIN = 3600.0
+_TROUBLES = 100
 
 
 class Options:
@@ -57,7 +58,7 @@ class Daemon:
         self._status = ""
         self._journal = Scribe("journal", lambda _what, _error: None, limit=1024)
         self._disk = Scribe("disk", self._on_disk_error, hold=freeze.freezing)
-        self._disk_trouble, self._disk_told = "", 0.0
+        self._told: dict[str, float] = {}
         self._history = History(options.run_dir, options.lib_dir, self._disk, loaded.events.keep)
         self._history.listeners.append(self._to_journal)
         self._history.load(self._warn)
@@ -123,24 +124,26 @@ class Daemon:
         """Something odd that is no fault of the agent."""
         self._event("guard-trouble", message)
 
+    def _warn_rarely(self, message: str) -> None:
+        """The same trouble is told once an hour, not each time it is met."""
+        now = self._clock.now()
+        self._told = {said: at for said, at in self._told.items() if now - at < _TELL_AGAIN}
+        if message not in self._told and len(self._told) < _TROUBLES:
+            self._told[message] = now
+            self._warn(message)
+
     def _on_error(self, error: BaseException) -> None:
         """A callback of the loop raised: say where, and go on."""
         import traceback
 
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        self._warn(f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})")
+        self._warn_rarely(f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})")
 
     def _on_disk_error(self, what: str, error: BaseException) -> None:
-        """From the disk's thread. The same trouble is told once an hour, not at every write."""
+        """From the disk's thread."""
         said = str(getattr(error, "strerror", None) or f"{what}: {error}")
-
-        def tell() -> None:
-            now = self._clock.now()
-            if said != self._disk_trouble or now - self._disk_told >= _TELL_AGAIN:
-                self._disk_trouble, self._disk_told = said, now
-                self._warn(f"{self._options.lib_dir} does not take writes: {said}; it is kept in {self._options.run_dir}")
-
-        self._loop.soon(tell)
+        self._loop.soon(lambda: self._warn_rarely(
+            f"{self._options.lib_dir} does not take writes: {said}; it is kept in {self._options.run_dir}"))
 
     def _changed(self) -> None:
         """There is a new verdict: systemctl status shows it."""
@@ -238,18 +241,26 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         for problem in error.problems:
             journal.say(3, f"waguardd: {problem}")
         return 2
-    for directory, mode in ((options.run_dir, 0o755), (options.lib_dir, 0o700)):
-        trouble = _make(directory, mode)
-        if trouble:
-            journal.say(3, f"waguardd: {trouble}")
-            return 1
-    lock = take_lock(options.run_dir)
-    if isinstance(lock, str):
-        journal.say(3, f"waguardd: not started: {lock}")
+    trouble = _make(options.run_dir, 0o755)
+    if trouble:
+        journal.say(3, f"waguardd: {trouble}")
         return 1
-    for directory in (options.run_dir, options.lib_dir):
-        sweep(directory, ".*.new")
-    return Daemon(options, loaded).run()
+    forgetful = _make(options.lib_dir, 0o700)
+    if forgetful:
+        # An agent that works comes before a memory that outlives a reboot.
+        journal.say(4, f"waguardd: {forgetful}; going on with {options.run_dir} alone")
+    try:
+        lock = take_lock(options.run_dir)
+        if isinstance(lock, str):
+            journal.say(3, f"waguardd: not started: {lock}")
+            return 1
+        for directory in (options.run_dir, options.lib_dir):
+            sweep(directory, ".*.new")
+        daemon = Daemon(options, loaded)
+    except OSError as error:
+        journal.say(3, f"waguardd: not started: {error.filename or options.run_dir}: {error.strerror or error}")
+        return 1
+    return daemon.run()
 
 
 def _make(directory: Path, mode: int) -> str:

@@ -23,6 +23,7 @@ from waguard.observe.unit import UnitState
 
 _SOON = 0.005
 _SLOWEST = 1.0
+_LAST_WORDS = 0.05
 _INVOCATIONS = Path("/run/systemd/units")
 
 
@@ -71,9 +72,14 @@ class Runs:
         self._ended, self._wait = process, _SOON
         unit = self._sources.known_unit
         if unit is not None and unit.kind == "command":
-            self._sources.see_log(self.look)  # Without systemd the daemon's last words tell a stop from a crash.
+            self._read_last_words(process)
         else:
             self.look()
+
+    def _read_last_words(self, process: Process) -> None:
+        """Without systemd the daemon's last words tell a stop from a crash. A look that is under way may have missed them."""
+        if self._ended is process and not self._sources.see_log(self.look):
+            self._loop.after(_LAST_WORDS, lambda: self._read_last_words(process))
 
     def begun_by_others(self) -> bool:
         """Is there a start that was not told? systemd keeps a link with each unit's invocation id; to read it costs nothing."""

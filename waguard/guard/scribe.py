@@ -40,14 +40,18 @@ class Scribe:
             if len(self._jobs) >= self._limit:
                 self._jobs.popleft()
                 self.dropped += 1
-            self._jobs.append((what, job))
-            self._changed.notify()
+            self._append(what, job)
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything queued is done. False when it is not within ``timeout`` seconds."""
         done = threading.Event()
-        self.put("flush", done.set)
+        with self._changed:
+            self._append("flush", done.set)
         return done.wait(timeout)
+
+    def _append(self, what: str, job: Callable[[], None]) -> None:
+        self._jobs.append((what, job))
+        self._changed.notify()
 
     @property
     def working_since(self) -> Optional[float]:

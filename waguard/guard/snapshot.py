@@ -98,8 +98,8 @@ def _text(value: Any) -> Optional[str]:
 
 def _unit(unit: UnitState) -> dict[str, Any]:
     return {"name": unit.name, "load": unit.load, "active": unit.active, "sub": unit.sub, "result": unit.result,
-            "file_state": unit.file_state, "restart": unit.restart, "n_restarts": unit.n_restarts, "main_pid": unit.main_pid,
-            "invocation": unit.invocation}
+            "file_state": unit.file_state or None, "restart": unit.restart, "n_restarts": unit.n_restarts,
+            "main_pid": unit.main_pid, "invocation": unit.invocation}
 
 
 def _process(evidence: Evidence, process: Optional[Process]) -> Optional[dict[str, Any]]:
@@ -160,7 +160,7 @@ def _verbose(guard: Guard, evidence: Evidence) -> dict[str, Any]:
 def _lease(guard: Guard, evidence: Evidence, lease: leases.Lease) -> dict[str, Any]:
     left = term.remaining(lease.term, guard.moment())
     return {"phase": lease.phase.value, "path": lease.path, "line": lease.edit.line, "granted": round(lease.granted, 3),
-            "expires": None if left is None else round(evidence.wall + left, 3),
+            "expires": None if left is None else round(evidence.wall + left),
             "remaining": None if left is None else durations.show(left), "restart": lease.restart, "by": lease.by}
 
 

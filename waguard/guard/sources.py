@@ -69,8 +69,11 @@ class Sources:
         path = self.conf_path()
         self.eyes.look("conf", lambda: conf.read(path), then)
 
-    def see_log(self, then: Then = lambda: None) -> None:
-        """Read what is new, to its end: a look reads a bounded part, so there may be several."""
+    def see_log(self, then: Then = lambda: None) -> bool:
+        """Read what is new, to its end: a look reads a bounded part, so there may be several.
+
+        False: a look is under way already, and ``then`` will not be called.
+        """
         def seen() -> None:
             found = self.eyes.get("log")
             if isinstance(found, Known) and found.value.behind:
@@ -78,7 +81,7 @@ class Sources:
             else:
                 then()
 
-        self.eyes.look("log", self._follower.look, seen)
+        return self.eyes.look("log", self._follower.look, seen)
 
     def see_packages(self, then: Then) -> bool:
         """False: a look is under way already, and ``then`` will not be called."""

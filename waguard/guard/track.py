@@ -31,10 +31,17 @@ class _Watched:
             if pidfd is not None:
                 os.close(pidfd)
             return False
-        self.drop()
+        self.leave()
         self._pidfd, self.process = pidfd, found
         self._loop.watch(pidfd, select.EPOLLIN, lambda _events: self._gone())
         return True
+
+    def leave(self) -> None:
+        """Follow it no longer. If it has ended and its pidfd was not heard yet, the end is told all the same."""
+        if self._pidfd is not None and process.has_ended(self._pidfd):
+            self._gone()
+        else:
+            self.drop()
 
     def refresh(self) -> None:
         """Read it anew. Its end is the pidfd's business, not found here."""
@@ -81,7 +88,7 @@ class Track:
     def _look(self, main_pid: int) -> None:
         if main_pid == 0 or not self._daemon.follow(main_pid, lambda found: processes.is_daemon(found.argv)):
             if self._daemon.process is not None and self._daemon.process.pid != main_pid:
-                self._daemon.drop()
+                self._daemon.leave()
             self._handler.drop()
             return
         self._daemon.refresh()

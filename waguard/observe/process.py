@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -92,6 +93,13 @@ def open_pidfd(pid: int) -> Optional[int]:
         return os.pidfd_open(pid)
     except ProcessLookupError:
         return None
+
+
+def has_ended(pidfd: int) -> bool:
+    """Has the process of this pidfd ended?"""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _blocked(pid: int, proc: Path) -> tuple[str, ...]:

@@ -57,7 +57,6 @@ def test_the_log_is_read_first(loop: Turning, world: tuple[Runs, Looked]) -> Non
     assert isinstance(manager.logs[0], Known)
 
 
-@pytest.mark.xfail(strict=True, reason="reported: see_log says nothing when a look at the log is under way already")
 def test_the_log_is_read_first_also_when_a_look_at_it_is_under_way(loop: Turning, world: tuple[Runs, Looked]) -> None:
     """That look may have passed the place before the last words stood there: a stop by hand would be taken for a crash."""
     runs, manager = world

@@ -174,7 +174,6 @@ def test_no_descriptor_is_left_behind(loop: Turning, agents: Agents, followed: F
     assert descriptors() == before
 
 
-@pytest.mark.xfail(strict=True, reason="reported: Track._look drops the pidfd before it was heard")
 def test_an_end_that_a_look_finds_first_is_told_all_the_same(loop: Turning, agents: Agents, followed: Followed) -> None:
     """The daemon ends, and before the loop comes to its pidfd, a look is told that there is none any more."""
     daemon = agents.start()
