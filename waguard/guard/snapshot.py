@@ -35,7 +35,7 @@ def compose(guard: Guard, history: History, started: float, settings_error: Opti
         "guard": {"version": __version__, "pid": os.getpid(), "started": started, "settings_valid": settings_error is None,
                   "settings_error": settings_error, "journal": journal.AVAILABLE, "notify": "NOTIFY_SOCKET" in os.environ,
                   "azure": guard.sources.on_azure, "backend": _backend(guard.manager)},
-        "verdict": _verdict(guard, live),
+        "verdict": _verdict(guard, evidence, live),
         "agent": _agent(guard, evidence, live),
         "policy": _policy(guard, evidence),
         "verbose": _verbose(guard, evidence),
@@ -57,7 +57,7 @@ def _backend(manager: ServiceManager) -> str:
     return manager.name
 
 
-def _verdict(guard: Guard, live: Optional[Liveness]) -> dict[str, Any]:
+def _verdict(guard: Guard, evidence: Evidence, live: Optional[Liveness]) -> dict[str, Any]:
     """The gravest finding decides the level; a rest or a pause is said first."""
     if live is None:
         return {"level": "unknown", "summary": "the guard has only just started"}
@@ -65,7 +65,7 @@ def _verdict(guard: Guard, live: Optional[Liveness]) -> dict[str, Any]:
     level = "critical" if Severity.CRITICAL in worst else "warning" if Severity.WARNING in worst else "ok"
     if live.state is AgentState.UNKNOWN:
         level = "unknown"
-    summary = f"agent is {live.state.value}: {live.why}"
+    summary = f"agent is {live.state.value}: {live.why_at(evidence.now)}"
     grave = next(iter(guard.book.standing()), None)
     if live.state in (AgentState.RUNNING, AgentState.BUSY) and level in ("critical", "warning") and grave is not None:
         summary = f"agent is {live.state.value}, but {grave.finding.entry.summary}"

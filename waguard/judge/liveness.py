@@ -102,6 +102,16 @@ class Liveness:
     gates: tuple[str, ...] = ()
     walls: tuple[str, ...] = ()
 
+    def why_at(self, now: float) -> str:
+        """``why``, said at a later moment: how long ago a healthy agent was last seen working goes on growing."""
+        if self.state is AgentState.RUNNING and not self.suspect and self.seen_working is not None:
+            return _last_seen(now - self.seen_working, self.seen_by)
+        return self.why
+
+
+def _last_seen(ago: float, by: str) -> str:
+    return f"last seen working {durations.show(ago)} ago by its {by}"
+
 
 def judge(evidence: Evidence, history: History, rules: LivenessSettings, boot_grace: float) -> Liveness:
     """The verdict of this look. ``history`` is that of the last look; the verdict carries the new one."""
@@ -318,7 +328,7 @@ def _with_handler(evidence: Evidence, history: History, rules: LivenessSettings)
     if seen is None:
         return verdict(AgentState.STARTING if now - handler.started < limit else AgentState.RUNNING,
                        f"handler {handler.pid} runs, no sign of a finished turn yet")
-    return verdict(AgentState.RUNNING, f"last seen working {durations.show(now - seen)} ago by its {by}")
+    return verdict(AgentState.RUNNING, _last_seen(now - seen, by))
 
 
 def _busy(evidence: Evidence, history: History, rules: LivenessSettings) -> str:

@@ -189,3 +189,12 @@ def test_the_helpers_describe_a_healthy_agent() -> None:
     assert verdict.why == "last seen working 3s ago by its status file"
     assert daemon().same(daemon()) and not daemon().same(handler())
     assert evidence().to_wall(NOW - 5) == WALL - 5 and evidence().from_wall(WALL - 5) == NOW - 5
+
+
+def test_how_long_ago_it_was_seen_goes_on_growing() -> None:
+    """A snapshot is asked for between two looks."""
+    verdict = look(evidence(unit=seen(RUNNING)))
+    assert verdict.why == "last seen working 3s ago by its status file"
+    assert verdict.seen_working is not None
+    assert verdict.why_at(verdict.seen_working + 13.0) == "last seen working 13s ago by its status file"
+    assert look(evidence(unit=seen(DIED))).why_at(1e6) == look(evidence(unit=seen(DIED))).why
