@@ -5,7 +5,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 needs="debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools build-essential fakeroot"
 missing=$(for name in $needs; do dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || echo "$name"; done)
 if [ -n "$missing" ]; then
-	[ "$(id -u)" = 0 ] || { echo "build-deb: install first: apt-get install" $missing >&2; exit 1; }
+	[ "$(id -u)" = 0 ] || { printf "build-deb: install first: apt-get install %s\n" "$(echo "$missing" | tr "\n" " ")" >&2; exit 1; }
 	apt-get update -qq
 	# shellcheck disable=SC2086 # a list of words
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
