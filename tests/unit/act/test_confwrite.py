@@ -53,7 +53,8 @@ def refused(path: Path, why: str = ".") -> Iterator[None]:
 
 
 class TestReplace:
-    @pytest.mark.parametrize("data", [NEW, b"", b"\x00\xff" * 1000, b"no line end", os.urandom(300_000)])
+    @pytest.mark.parametrize("data", [NEW, b"", b"\x00\xff" * 1000, b"no line end", random.Random(5).randbytes(300_000)],
+                             ids=["a conf", "nothing", "binary", "no line end", "noise"])
     def test_every_byte(self, conf: Path, data: bytes) -> None:
         replace(conf, data)
         assert_only(conf, data)

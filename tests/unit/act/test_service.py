@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -113,6 +114,9 @@ def daemon(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     script = tmp_path / "waagent"
     script.write_text(AGENT)
     with subprocess.Popen([sys.executable, "-u", str(script), "-daemon"]) as process:
+        # For a moment after exec the kernel has no command line for it yet.
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes():
+            time.sleep(0.001)
         yield process
         process.kill()
 
