@@ -7,14 +7,17 @@ The agent reads the file once at the start of each of its processes; an edit tak
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from waguard.agent.confkeys import KEYS, Key, Kind, Standing, Value
+from waguard.agent.shown import MASK, shown
 
-__all__ = ["KEYS", "Assignment", "Conf", "Effective", "Key", "Kind", "Problem", "Standing", "Value", "lint", "parse"]
+__all__ = ["KEYS", "Assignment", "Conf", "Effective", "Key", "Kind", "Problem", "Standing", "Value", "lint", "parse", "refusal"]
 
 # Longer numbers are a ValueError for int() of every supported Python since CVE-2020-10735, hence the default.
 _MAX_DIGITS = 4300
 _MAX_HINTS = 20
+_MAX_PROBLEMS = 5000
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,13 @@ class Effective:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in the file that does not do what its writer will have meant: a 1-based line, an id, a sentence."""
+    """Something in the file that does not do what its writer will have meant: a 1-based line, an id, a sentence, and the key
+    as it may be shown. No text holds a secret."""
 
     line: int
     id: str
     message: str
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,14 @@ class Conf:
             return "the file is not valid UTF-8, and the agent refuses to start with it"
         return None
 
+    @cached_property
+    def last(self) -> dict[str, Assignment]:
+        """The line that counts of each key in the file, which is its last one; in the order of the keys' first ones."""
+        return {found.key: found for found in self.assignments}
+
     def assignment(self, key: str) -> Assignment | None:
         """The last line that sets `key`, which is the one that counts."""
-        for found in reversed(self.assignments):
-            if found.key == key:
-                return found
-        return None
+        return self.last.get(key)
 
     def raw(self, key: str) -> str | None:
         """The text the agent keeps for `key`; None when it is absent or `None`."""
@@ -142,13 +149,20 @@ def _convert(key: Key, value: str | None) -> Value:
     if key.name == "Extensions.WaitForCloudInitTimeout":
         # Its getter asks for a switch: True and False are then used as seconds.
         return {"y": 1, "n": 0}.get(value.lower())
-    if len(value) > _MAX_DIGITS:
+    number = _integer(value)
+    if key.name == "OS.SshClientAliveInterval" and str(number) != value:
+        return value  # Its getter asks for a text: junk goes into sshd_config as it stands.
+    return number
+
+
+def _integer(value: str) -> int | None:
+    """Python's int() with the limit on digits that the agent's own Python has, whatever this one has; None for a ValueError."""
+    if len(value) > _MAX_DIGITS and len(value.lstrip("+-").replace("_", "")) > _MAX_DIGITS:
         return None
     try:
         return int(value)
     except ValueError:
-        # Its getter asks for a text: junk goes into sshd_config as it stands.
-        return value if key.name == "OS.SshClientAliveInterval" else None
+        return None
 
 
 def parse(data: bytes) -> Conf:
@@ -182,23 +196,39 @@ def parse_line(line: str, number: int) -> Assignment:
     return Assignment(number, key.strip(), None if value == "None" else value, mark + comment.strip() if mark else None)
 
 
+def refusal(conf: Conf) -> Problem | None:
+    """Why the agent would not start with this file, as a problem with its line; None when it would."""
+    if conf.empty:
+        return Problem(1, "conf-missing", f"{(conf.error or '').capitalize()}.")
+    try:
+        conf.data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = conf.data.count(b"\n", 0, error.start) + 1
+        return Problem(line, "conf-unreadable", "This line is not valid UTF-8, and the agent refuses to start with the file.")
+    return None
+
+
 def lint(conf: Conf) -> tuple[Problem, ...]:
-    """What a person should look at, in the order of the lines. Only lines that count are judged by their value."""
+    """What a person should look at, in the order of the lines. Only lines that count are judged by their value.
+
+    Of a file that is no waagent.conf at all the first 5000 keys or so with a problem will do.
+    """
     problems: list[Problem] = []
     earlier: dict[str, list[int]] = {}
-    last: dict[str, Assignment] = {}
     for found in conf.assignments:
-        if found.key in last:
-            earlier.setdefault(found.key, []).append(last[found.key].line)
-        last[found.key] = found
+        if found is not conf.last[found.key]:
+            earlier.setdefault(found.key, []).append(found.line)
     hints = 0
-    for found in last.values():
+    for found in conf.last.values():
+        if len(problems) >= _MAX_PROBLEMS:
+            break
         known = KEYS.get(found.key)
         if found.key in earlier:
             problems.append(_duplicate(found, earlier[found.key]))
         if known is None:
             hints += 1
-            problems.append(Problem(found.line, "conf-unknown-key", _unknown(found.key, hints <= _MAX_HINTS)))
+            message = _unknown(found.key, hints <= _MAX_HINTS)
+            problems.append(Problem(found.line, "conf-unknown-key", message, shown_key(found.key)))
             continue
         problems += _judge_value(conf, known, found)
     problems += _judge_meaning(conf)
@@ -208,25 +238,26 @@ def lint(conf: Conf) -> tuple[Problem, ...]:
 def _duplicate(found: Assignment, earlier: list[int]) -> Problem:
     lines = ", ".join(str(number) for number in earlier[:5]) + (" and more" if len(earlier) > 5 else "")
     where = f"line {lines} is" if len(earlier) == 1 else f"lines {lines} are"
-    message = f"{_shown(found.key)} is set more than once; this last one counts and {where} ignored: keep one of them."
-    return Problem(found.line, "conf-duplicate-key", message)
+    key = shown_key(found.key)
+    message = f"{key} is set more than once; this last one counts and {where} ignored: keep one of them."
+    return Problem(found.line, "conf-duplicate-key", message, key)
 
 
 def _judge_value(conf: Conf, known: Key, found: Assignment) -> list[Problem]:
     problems = []
     dead = known.standing in (Standing.REMOVED, Standing.UNREAD)
     if not dead and found.value is not None and _convert(known, found.value) is None:
-        used = _spelt(conf.value(found.key))
+        used = spelt(conf.value(found.key))
         wanted = "y or n" if known.kind is Kind.SWITCH else "a whole number"
-        what = f"{found.key}={_shown(found.value)} is not {wanted}"
+        what = f"{found.key}={shown_value(found)} is not {wanted}"
         message = f"{what}, so the agent uses its default, {used}: write {wanted}."
         if known.name == "Extensions.WaitForCloudInitTimeout":
             message = f"{found.key} has no effect: the agent reads it as y or n and so always waits {used} seconds."
-        problems.append(Problem(found.line, "conf-bad-value", message))
+        problems.append(Problem(found.line, "conf-bad-value", message, found.key))
     if found.comment is not None:
         message = (f"The value of {found.key} ends at the #; agents before 2.2.18 read the comment as part of it: "
                    "put the comment on a line of its own.")
-        problems.append(Problem(found.line, "conf-trailing-comment", message))
+        problems.append(Problem(found.line, "conf-trailing-comment", message, found.key))
     return problems
 
 
@@ -235,27 +266,27 @@ def _judge_meaning(conf: Conf) -> list[Problem]:
     enabled, host, port = (conf.effective(k) for k in ("Extensions.Enabled", "HttpProxy.Host", "HttpProxy.Port"))
     if enabled.value is False and enabled.line is not None:
         message = "Extensions are switched off, so no backup and no other extension runs: set Extensions.Enabled=y."
-        problems.append(Problem(enabled.line, "extensions-disabled", message))
+        problems.append(Problem(enabled.line, "extensions-disabled", message, "Extensions.Enabled"))
     if host.line is not None and port.value is None:
         message = ("HttpProxy.Host is set without a HttpProxy.Port, so the agent uses no proxy at all, "
                    "not even one from its environment: set both or neither.")
-        problems.append(Problem(host.line, "proxy-incomplete", message))
+        problems.append(Problem(host.line, "proxy-incomplete", message, "HttpProxy.Host"))
     if port.line is not None and host.value is None:
         message = "HttpProxy.Port is set without a HttpProxy.Host and is ignored: set both or neither."
-        problems.append(Problem(port.line, "proxy-incomplete", message))
+        problems.append(Problem(port.line, "proxy-incomplete", message, "HttpProxy.Port"))
     return problems
 
 
 def _unknown(key: str, hint: bool) -> str:
     if key.startswith("#"):
-        return f"A blank before the # makes this a setting named {_shown(key)}, not a comment: remove the blank."
+        return f"A blank before the # makes this a setting named {shown_key(key)}, not a comment: remove the blank."
     if key.startswith("\ufeff"):
-        return f"A byte-order mark makes {_shown(key)} another key: save the file without one."
+        return f"A byte-order mark makes {shown_key(key)} another key: save the file without one."
     if not key:
         return "There is no key before the =, so the line has no effect: remove it or name the key."
     near = _nearest(key) if hint and len(key) <= 64 else None
     advice = f"did you mean {near}?" if near else "remove it, or look for the right name in the agent's README."
-    return f"{_shown(key)} is no key the agent reads and has no effect: {advice}"
+    return f"{shown_key(key)} is no key the agent reads and has no effect: {advice}"
 
 
 def _nearest(key: str) -> str | None:
@@ -266,13 +297,20 @@ def _nearest(key: str) -> str | None:
     return folded[near[0]] if near else None
 
 
-def _spelt(value: Value) -> str:
+def spelt(value: Value) -> str:
+    """A value as one would write it into the file; "none" for one that is not set."""
     if isinstance(value, bool):
         return "y" if value else "n"
     return "none" if value is None else str(value)
 
 
-def _shown(text: str) -> str:
-    """Text of the file, made safe and short for a terminal."""
-    shown = text if text.isprintable() else text.encode("unicode_escape", "backslashreplace").decode("ascii")
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+def shown_key(key: str) -> str:
+    """A key as it may be shown. No real one has a colon, but a line that is something else may hold a password behind it."""
+    name, colon, _ = key.partition(":")
+    return shown(f"{name}:{MASK}" if colon else name)
+
+
+def shown_value(found: Assignment) -> str:
+    """The value of a line as it may be shown: a login is masked also where a # in the password cuts it short."""
+    comment = found.comment or ""
+    return shown((found.value or "") + (comment if "@" in comment else ""))

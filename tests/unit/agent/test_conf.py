@@ -335,3 +335,48 @@ def test_a_value_that_is_no_problem_is_used(key: str, value: str) -> None:
     ids = {problem.id for problem in conf.lint(parsed)}
     if parsed.present(key) and conf.KEYS[key].standing not in (Standing.REMOVED, Standing.UNREAD):
         assert ("conf-bad-value" in ids) is (parsed.effective(key).line is None)
+
+
+def test_lint_of_a_file_that_is_no_conf_is_bounded() -> None:
+    problems = conf.lint(conf.parse(b"".join(b"%d=\n" % n for n in range(100_000))))
+    assert 5000 <= len(problems) <= 5005
+
+
+def test_every_problem_names_its_key() -> None:
+    text = "Logs.Verbos=y\nExtensions.Enabled=n # x\nExtensions.Enabled=N # x\nHttpProxy.Port=x\nHttpProxy.Host=p\n\x1b=y\n=\n"
+    found = {(problem.id, problem.key) for problem in conf.lint(conf.parse(text.encode()))}
+    assert found == {("conf-unknown-key", "Logs.Verbos"), ("conf-duplicate-key", "Extensions.Enabled"),
+                     ("conf-trailing-comment", "Extensions.Enabled"), ("extensions-disabled", "Extensions.Enabled"),
+                     ("conf-bad-value", "HttpProxy.Port"), ("proxy-incomplete", "HttpProxy.Host"), ("conf-unknown-key", "\\x1b"), ("conf-unknown-key", "")}
+
+
+@pytest.mark.parametrize("line", ["HttpProxy.Port=user:hunter2@proxy", "HttpProxy.Port=user:hunter2#@proxy", "Logs.Verbose=sig=hunter2",
+                                  "http://user:hunter2@proxy=", "user:hunter2=@proxy", "Logs.Verbose=https://x?hunter2"])
+def test_lint_tells_no_secrets(line: str) -> None:
+    problems = conf.lint(conf.parse(f"{line}\n{line}".encode()))
+    assert problems and "hunter2" not in str(problems)
+
+
+@pytest.mark.parametrize(("data", "line", "name"), [(b"", 1, "conf-missing"), (b"\xff", 1, "conf-unreadable"), (b"a=b\n\n# caf\xe9\n", 3, "conf-unreadable")])
+def test_a_refused_file_has_a_line_and_an_id(data: bytes, line: int, name: str) -> None:
+    problem = conf.refusal(conf.parse(data))
+    assert problem is not None
+    assert (problem.line, problem.id) == (line, name)
+    assert "the agent refuses to start" in problem.message
+
+
+def test_a_usable_file_is_not_refused() -> None:
+    assert conf.refusal(conf.parse(b"\n")) is None
+    assert conf.refusal(conf.parse("# café\nno sense\n".encode())) is None
+
+
+@pytest.mark.parametrize(("value", "expected"), [
+    ("+" + "9" * 4300, 10**4300 - 1), ("1_" * 4299 + "1", int("1" * 4300)), ("+" + "9" * 4301, 6), ("0" * 4301, 6)],
+    ids=["sign", "underscores", "one more", "zeros count"])
+def test_the_limit_on_digits_counts_digits(value: str, expected: int) -> None:
+    assert conf.parse(f"Extensions.GoalStatePeriod={value}".encode()).integer("Extensions.GoalStatePeriod") == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [("60", 60), ("060", "060"), ("+60", "+60"), ("6_0", "6_0"), ("", "")])
+def test_an_interval_that_goes_into_sshd_config_goes_as_it_stands(value: str, expected: object) -> None:
+    assert conf.parse(f"OS.SshClientAliveInterval={value}".encode()).value("OS.SshClientAliveInterval") == expected
