@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from waguard.agent import conf, layout
+from waguard.agent import conf, confdiff, layout
 from waguard.observe import files
 
 LIMIT = 1 << 20
@@ -17,7 +17,8 @@ _LONGEST = 86400
 class ConfFacts:
     """One reading. ``problem`` is empty when the agent can use the file; else why not, and the values are the defaults.
 
-    ``mark`` changes whenever a byte of the file does. ``period``: seconds of one turn of the agent's loop.
+    ``mark`` changes whenever a byte of the file does. ``period``: seconds of one turn of the agent's loop. ``values``: what the
+    file sets, for telling what an edit changed; it may hold a proxy's password and is for nothing else.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class ConfFacts:
     lib_dir: Path
     pid_file: Path
     verbose_line: int = 0
+    values: confdiff.Values = field(default=(), repr=False)
 
     @property
     def valid(self) -> bool:
@@ -41,13 +43,15 @@ def read(path: Path) -> ConfFacts:
     try:
         data = files.read(path, LIMIT)
     except FileNotFoundError:
-        return _facts(path, b"", f"{path} is missing")
-    parsed = conf.parse(data)
-    return _facts(path, data, f"{path}: {parsed.error}" if parsed.error else "")
+        return facts(path, conf.parse(b""), f"{path} is missing")
+    return facts(path, conf.parse(data))
 
 
-def _facts(path: Path, data: bytes, problem: str) -> ConfFacts:
-    parsed = conf.parse(data)
+def facts(path: Path, parsed: conf.Conf, problem: str = "") -> ConfFacts:
+    """What waguard lives by of a file that was read already."""
+    if parsed.error and not problem:
+        problem = f"{path}: {parsed.error}"
+    data = parsed.data
     enabled = parsed.switch("Extensions.Enabled")
     period = parsed.integer("Extensions.GoalStatePeriod") or 6
     return ConfFacts(
@@ -57,7 +61,7 @@ def _facts(path: Path, data: bytes, problem: str) -> ConfFacts:
         period=float(min(max(1, period), _LONGEST)) if enabled else 300.0,
         lib_dir=Path(parsed.string("Lib.Dir") or layout.LIB_DIR),
         pid_file=Path(parsed.string("Pid.File") or layout.PID_FILE),
-        verbose_line=parsed.effective("Logs.Verbose").line or 0)
+        verbose_line=parsed.effective("Logs.Verbose").line or 0, values=confdiff.values(parsed))
 
 
 def find(setting: str, daemon_says: str = "") -> Path:

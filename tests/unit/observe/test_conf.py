@@ -88,6 +88,12 @@ class TestTheValues:
             marks.add(conf.read(path).mark)
         assert len(marks) == 6
 
+    def test_what_is_kept_for_telling_changes_is_not_shown(self, path: Path) -> None:
+        path.write_text("Logs.Verbose=y\nHttpProxy.Host=user:hunter2@proxy\nExtensions.Enabled=maybe\n")
+        facts = conf.read(path)
+        assert dict(facts.values) == {"Logs.Verbose": "y", "HttpProxy.Host": "user:hunter2@proxy"}
+        assert "hunter2" not in repr(facts)
+
 
 @given(st.binary(max_size=200))
 def test_no_bytes_are_too_odd(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
