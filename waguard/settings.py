@@ -50,8 +50,9 @@ def _text(default: str, help: str) -> Any:
     return _set(default, help, kind="text")
 
 
-def _argv(default: Sequence[str], help: str) -> Any:
-    return _set(tuple(default), help, kind="argv")
+def _argv(default: Sequence[str], help: str, example: str = "service, waagent, start") -> Any:
+    """A list of words; it may be empty where it is by default."""
+    return _set(tuple(default), help, kind="argv", example=example, empty=not default)
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,53 @@ class NetworkSettings:
 
     azure: str = _choice("auto", "is this VM on Azure; auto asks the DMI chassis asset tag", ("auto", "yes", "no"))
     wireserver: str = _text("168.63.129.16:80", "address and port of the wire server")
+    hostplugin: str = _text("168.63.129.16:32526", "address and port of the host plugin")
+    imds: str = _text("169.254.169.254:80", "address and port of the instance metadata service")
+    storage: tuple[str, ...] = _argv((), "host[:port] of storage to test; empty takes the host of the agent's status blob",
+                                     "account.blob.core.windows.net")
     probe_interval: float = _duration("1m", "time between two probes of one address", "1s", "1d")
     probe_timeout: float = _duration("5s", "time one probe may take", "100ms", "1m")
+
+
+@dataclass(frozen=True)
+class DoctorSettings:
+    """The regular visits of waguard-doctor."""
+
+    enabled: bool = _switch(True, "look at everything regularly, not only when asked")
+    interval: float = _duration("10m", "time between two visits", "2s", "1d")
+    deadline: float = _duration("30s", "time one visit may take; what is late is unknown", "1s", "5m")
+
+
+@dataclass(frozen=True)
+class ResourceSettings:
+    """When the machine is too busy or too full."""
+
+    cpu_limit: int = _count(90, "percent of all CPUs from which they count as saturated", 1, 100)
+    cpu_for: float = _duration("5m", "time over which that is measured; shorter bursts are fine", "1s", "1d")
+    memory_limit: int = _count(90, "percent of memory in use (not MemAvailable) from which it counts as short", 1, 100)
+    pressure_limit: int = _count(40, "percent of 5 minutes with tasks stalled for memory (PSI) that counts as pressure", 1, 100)
+    disk_free: int = _count(100, "free MiB, but at most a tenth of it, below which a filesystem counts as full", 0, 1000000)
+    disk_used: int = _count(98, "percent of a filesystem in use from which it counts as full, if less than 1 GiB is free", 1, 100)
+    inodes_free: int = _count(1, "percent of free inodes below which, with fewer than 10000, they count as exhausted", 0, 100)
+    mount_timeout: float = _duration("3s", "time a mounted filesystem has to answer", "100ms", "1m")
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """When logs are a trouble of their own."""
+
+    flood: int = _count(1200, "records in a minute, over five minutes, from which a log counts as flooded", 1, 1000000)
+    tree_limit: int = _count(1024, "size in MiB of all logs of the agent and its extensions that counts as too large", 1, 1000000)
+    file_limit: int = _count(100, "size in MiB of one log that counts as too large", 1, 1000000)
+
+
+@dataclass(frozen=True)
+class VersionSettings:
+    """Where newer versions of the agent are looked for."""
+
+    feed: str = _text("https://api.github.com/repos/Azure/WALinuxAgent/releases",
+                      "where WALinuxAgent's releases are, in the form of GitHub's API: https://, http:// or file://, or off")
+    interval: float = _duration("1d", "time between two fetches; a part of it is random", "1m", "366d")
 
 
 @dataclass(frozen=True)
@@ -137,6 +183,10 @@ class Settings:
     restart: RestartSettings = RestartSettings()
     verbose: VerboseSettings = VerboseSettings()
     network: NetworkSettings = NetworkSettings()
+    doctor: DoctorSettings = DoctorSettings()
+    resources: ResourceSettings = ResourceSettings()
+    logs: LogSettings = LogSettings()
+    versions: VersionSettings = VersionSettings()
     events: EventSettings = EventSettings()
     origins: Mapping[str, str] = field(default_factory=dict, metadata={"section": False})
 
@@ -317,8 +367,9 @@ def _value(node: yaml.Node, rules: Mapping[str, Any]) -> Any:
     kind = rules["kind"]
     shape = _shape(node)
     if kind == "argv":
-        if shape != "list" or not node.value or any(_shape(item) != "value" for item in node.value):
-            raise ValueError("has to be a list of words, such as [service, waagent, start]")
+        words = shape == "list" and all(_shape(item) == "value" for item in node.value)
+        if not words or not (node.value or rules["empty"]):
+            raise ValueError(f"has to be a list of words, such as [{rules['example']}]")
         return tuple(str(item.value) for item in node.value)
     if shape != "value":
         raise ValueError(f"has to be one value, not a {shape}")

@@ -23,6 +23,7 @@ class Evidence:
 
     ``daemon`` and ``handler`` are None when there is none; ``processes_unknown`` says why if it could not be told.
     ``azure``: None when it is not known. ``transaction``: what a package manager does, None for nothing.
+    ``snapshot``: is the backup extension at work; None: not looked at within the last seconds.
     """
 
     now: float
@@ -38,6 +39,7 @@ class Evidence:
     disk_version: Optional[AgentVersion] = None
     azure: Optional[bool] = None
     transaction: Optional[str] = None
+    snapshot: Optional[bool] = None
     freezing: bool = False
     disk_blocked_for: float = 0.0
 

@@ -10,9 +10,17 @@ from waguard.judge.catalogue import Finding
 from waguard.judge.evidence import Evidence
 from waguard.judge.liveness import AgentState, Liveness, Rest
 from waguard.observe import Known
+from waguard.observe.probes import Kind
 from waguard.settings import Settings
 
 CRASH_LOOP = 3
+OWN = frozenset((
+    "agent-not-installed", "agent-not-running", "agent-hung", "agent-handler-missing", "agent-stopped", "agent-masked",
+    "agent-crash-loop", "agent-provisioning", "agent-unkillable", "agent-disabled", "agent-autorestart-missing",
+    "agent-restart-exhausted", "conf-missing", "conf-unreadable", "extensions-disabled", "verbose-left-on",
+    "wireserver-unreachable", "observer-failing"))
+"""What is told here, every few seconds; the doctor's older word on the same does not count beside it."""
+_ANSWERS_BADLY = frozenset((Kind.SILENT, Kind.SLOW, Kind.CLOSED, Kind.STATUS, Kind.GARBAGE))
 _DISK_BLOCKED = 90.0
 
 
@@ -30,6 +38,17 @@ def judge(evidence: Evidence, live: Liveness, standing: Standing, settings: Sett
     """Every finding that holds now, in no particular order."""
     return (*_agent(evidence, live, settings), *_unit(evidence, live), *_conf(evidence, standing),
             *_surroundings(evidence, live), *_guard(standing))
+
+
+def counts(finding: Finding) -> bool:
+    """Does this word of the doctor's count beside what is told here?
+
+    On the wire server only that it takes a connection is told here; that it takes one and then does not answer as it should, only
+    the doctor sees.
+    """
+    if finding.id == "wireserver-unreachable":
+        return dict(finding.values).get("kind") in _ANSWERS_BADLY
+    return finding.id not in OWN
 
 
 def _agent(evidence: Evidence, live: Liveness, settings: Settings) -> Iterator[Finding]:
@@ -73,7 +92,7 @@ def _conf(evidence: Evidence, standing: Standing) -> Iterator[Finding]:
         return
     facts = conf.value
     if facts.problem:
-        yield Finding("conf-missing", facts.problem)
+        yield Finding("conf-missing" if facts.missing else "conf-unreadable", facts.problem)
         return
     if not facts.extensions_enabled:
         yield Finding("extensions-disabled", f"{facts.path}: Extensions.Enabled=n")

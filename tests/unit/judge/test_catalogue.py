@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import pytest
 
-from waguard.judge.catalogue import CATALOGUE, Entry
+from waguard.judge.catalogue import CATALOGUE, PLACES, Entry, fill
 
 
 @pytest.mark.parametrize("entry", CATALOGUE.values(), ids=list(CATALOGUE))
@@ -25,9 +26,9 @@ class TestEntry:
         assert entry.meaning.endswith(".") and "{" not in entry.meaning
 
     def test_remedy(self, entry: Entry) -> None:
-        """Only what the snapshot fills in (guard/snapshot.py), besides the shell's own {print $1} and its like."""
+        """Only words that are filled in, besides the shell's own {print $1} and its like."""
         assert entry.remedy
-        assert set(re.findall(r"\{(\w+)\}", entry.remedy)) <= {"unit", "conf", "log", "pid"}
+        assert set(re.findall(r"\{(\w+)\}", entry.remedy)) <= PLACES
 
     def test_text(self, entry: Entry) -> None:
         for text in (entry.summary, entry.meaning, entry.remedy):
@@ -36,3 +37,14 @@ class TestEntry:
 
 def test_ids_are_unique_and_keys() -> None:
     assert all(name == entry.id for name, entry in CATALOGUE.items())
+
+
+def test_a_remedy_is_filled_in() -> None:
+    assert fill("df -h {mount}; awk '{print $1}' {log}*", {"mount": "/var"}) == "df -h /var; awk '{print $1}' LOG*"
+    assert fill("{upgrade}", {"upgrade": "yum clean expire-cache && yum upgrade WALinuxAgent"}).endswith("&& yum upgrade WALinuxAgent")
+
+
+@pytest.mark.parametrize("name", ["/mnt/x;reboot", "/mnt/$(reboot)", "/mnt/a b", "/mnt/it's", "/mnt/{path}", "/mnt/`reboot`", "/mnt/\n reboot"])
+def test_a_hostile_name_is_one_word_for_the_shell(name: str) -> None:
+    """A user may mount a FUSE filesystem under any name, and root pastes the remedy."""
+    assert shlex.split(fill("umount -l {mount}", {"mount": name, "path": "reboot"})) == ["umount", "-l", name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Optional
 
 import pytest
@@ -15,6 +16,7 @@ from waguard.judge.findings import Standing
 from waguard.judge.liveness import History
 from waguard.observe import Unknown
 from waguard.observe.azure import Probe
+from waguard.observe.probes import Kind
 from waguard.observe.unit import UnitState
 from waguard.settings import Settings
 
@@ -38,16 +40,6 @@ from .world import (
     seen,
     unseen,
 )
-
-# Findings that design §4 promises and whose observers do not exist yet. Whoever adds one takes it off this list.
-PROMISED = frozenset("""
-    agent-version-unsupported agent-behind-distro agent-behind-upstream agent-version-disabled agent-autoupdate-off
-    conf-unknown-key conf-bad-value conf-duplicate-key conf-trailing-comment hostplugin-unreachable imds-unreachable
-    storage-unreachable proxy-incomplete dhcp-option-245-missing no-route-to-wireserver extension-not-ready
-    extension-cannot-load extension-upgrade-failed backup-extension-absent backup-extension-python-incompatible
-    snapshot-stuck snapshot-failed snapshot-no-result mount-unresponsive disk-full inodes-exhausted filesystem-noexec
-    filesystem-read-only cpu-saturated memory-pressure log-flood log-tree-oversized logrotate-broken clock-skew
-""".split())
 
 
 def found(shown: Evidence, standing: Optional[Standing] = None, history: Optional[History] = None) -> dict[str, str]:
@@ -99,13 +91,18 @@ def test_is_raised_with_its_evidence(name: str) -> None:
     assert expected in raise_it()[name]
 
 
-def test_every_entry_of_the_catalogue_is_raised_by_something() -> None:
-    assert set(CATALOGUE) - set(RAISED) == set(), "an entry that nothing raises is a promise that nothing keeps"
-    assert set(RAISED) - set(CATALOGUE) == set()
+def test_every_finding_of_the_guards_own_is_raised_by_something() -> None:
+    """Those that the guard leaves to the doctor are raised in tests/unit/judge/parts."""
+    assert set(RAISED) - {"status-not-reported", "filesystem-frozen"} == findings.OWN
+    assert set(RAISED) <= set(CATALOGUE)
 
 
-def test_what_is_promised_and_not_there_yet_is_known() -> None:
-    assert not set(CATALOGUE) & PROMISED, "it exists now: take it off the list"
+@pytest.mark.parametrize("name", sorted(set(CATALOGUE) - findings.OWN))
+def test_every_finding_of_the_doctors_is_raised_by_a_part_and_by_a_test_of_it(name: str) -> None:
+    judging = Path(findings.__file__).parent
+    parts = "".join(path.read_text() for path in (*(judging / "parts").glob("*.py"), judging.with_name("agent") / "conf.py"))
+    tests = "".join(path.read_text() for path in (Path(__file__).parent / "parts").glob("*.py"))
+    assert f'"{name}"' in parts and name in tests
 
 
 def test_a_healthy_agent_has_none() -> None:
@@ -151,7 +148,7 @@ class TestTheConf:
 
     def test_one_that_the_agent_refuses_is_not_judged_by_its_values(self) -> None:
         broken = conf(problem="the file is not valid UTF-8", extensions_enabled=False, verbose=True)
-        assert set(found(evidence(conf=seen(broken)))) == {"conf-missing"}
+        assert set(found(evidence(conf=seen(broken)))) == {"conf-unreadable"}
 
     def test_verbose_with_a_lease_is_no_finding(self) -> None:
         assert found(evidence(conf=seen(conf(verbose=True))), Standing(leased=True)) == {}
@@ -165,6 +162,19 @@ class TestTheWireServer:
         shown = evidence(libdir=seen(libdir(1.0)), wireserver=seen(Probe(False, 5.0, "no answer")))
         raised = {item.id for item in findings.judge(shown, hang(shown), Standing(), Settings())}
         assert raised == {"wireserver-unreachable", "status-not-reported"}
+
+    @pytest.mark.parametrize(("kind", "counts"), [
+        (Kind.DROPPED, False), (Kind.REFUSED, False), (Kind.NO_ROUTE, False), (Kind.DENIED, False),
+        (Kind.STATUS, True), (Kind.GARBAGE, True), (Kind.SILENT, True), (Kind.SLOW, True), (Kind.CLOSED, True)])
+    def test_the_doctors_word_counts_where_only_an_answer_tells(self, kind: str, counts: bool) -> None:
+        """Here a connection is tried and no question asked."""
+        word = Finding("wireserver-unreachable", "it answers with HTTP status 500", (("address", "x:80"), ("kind", kind)))
+        assert findings.counts(word) is counts
+
+
+def test_the_doctors_word_on_what_is_told_here_does_not_count_beside_it() -> None:
+    assert not findings.counts(Finding("conf-missing", "it was a while ago"))
+    assert findings.counts(Finding("imds-unreachable", "no answer"))
 
 
 def test_a_write_may_take_as_long_as_a_snapshots_freeze() -> None:

@@ -1,0 +1,1 @@
+"""One module a part of the doctor's case: ``judge(case) -> Part``. Pure."""

@@ -1,0 +1,156 @@
+"""Are all extensions ready, and could the agent run the backup extension?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Optional
+
+from waguard import durations
+from waguard.agent import handler
+from waguard.agent.handler import State
+from waguard.judge.case import Case, Part
+from waguard.judge.catalogue import Finding, Severity
+from waguard.observe import Known
+from waguard.observe.extensions import Handler
+from waguard.observe.interpreters import Interpreters
+
+NAME, TITLE = "extensions", "Extensions"
+_SETTLE = 1200.0
+"""Seconds that installing and enabling may take (900 and 300), in which a handler is not ready yet and nothing is wrong."""
+_WRITING = 300.0
+"""Seconds from HandlerState to HandlerStatus: the agent writes them one after the other."""
+_ON_THE_WAY = frozenset(("NotReady", "Installing"))
+_SHOWN = 3
+
+
+def judge(case: Case) -> Part:
+    """``facts["handlers"]``: name, version, extension, state, status, code, ready (None: not known), sequence and problem of
+    each; ``facts["backup_extension"]``: its version, None if it is not there; ``facts["python"]``: what it would run with."""
+    if not isinstance(case.extensions, Known):
+        return Part(NAME, TITLE, f"could not be told: {case.extensions.why}", None, facts={"handlers": None})
+    extensions = case.extensions.value
+    found: list[tuple[Handler, list[Finding]]] = [(one, list(_handler(case, one))) for one in extensions.handlers]
+    findings = [finding for _, listed in found for finding in listed]
+    backup = next((one for one in extensions.handlers if one.name == handler.VMSNAPSHOT), None)
+    if backup is None and not extensions.left_out:
+        findings.append(Finding("backup-extension-absent", f"{extensions.lib_dir} has no folder {handler.VMSNAPSHOT}-…"))
+    findings += _python(case, backup is not None)
+    bad = [one for one in findings if one.entry.severity is not Severity.INFO]
+    unread = [one.problem for one, _ in found if one.problem]
+    ok = False if bad else None if unread else True
+    facts = {"handlers": [_facts(one, listed) for one, listed in found], "left_out": extensions.left_out,
+             "backup_extension": backup.version if backup is not None else None, **_python_facts(case)}
+    return Part(NAME, TITLE, _says(found, bad, unread), ok, tuple(findings), facts)
+
+
+def _handler(case: Case, one: Handler) -> Iterator[Finding]:
+    backup = one.name == handler.VMSNAPSHOT
+    values = (("handler", one.name), ("folder", one.folder), ("version", one.version), ("log_dir", case.agent.extension_log_dir),
+              *((("code", str(one.code)),) if one.code is not None else ()))
+    if one.state is State.FAILED_UPGRADE:
+        old = f", {one.installed} is still installed" if one.installed and one.installed != one.version else ""
+        evidence = f"{_named(one)}: HandlerState is FailedUpgrade{old}{_reported(one)}"
+        yield Finding("extension-upgrade-failed", evidence, values, blocks=True if backup else None)
+        return
+    why = _not_loaded(case, one, backup)
+    if why:
+        yield Finding("extension-cannot-load" if backup else "extension-not-ready", f"{_named(one)}: {why}", values)
+    elif not backup:
+        # Of the backup extension the inner result counts, and the part "snapshot" judges that.
+        why = _run_failed(one)
+        if why:
+            yield Finding("extension-not-ready", f"{_named(one)}: {why}", values)
+
+
+def _not_loaded(case: Case, one: Handler, backup: bool) -> str:
+    """Why the agent could not load or run it; "" if it could, or may yet."""
+    if one.report_broken:
+        return f"{one.report_broken}, so the agent reports nothing for it"
+    if one.reported_at is None:
+        if one.state in (State.INSTALLED, State.ENABLED):
+            text = f"HandlerState is {one.state.value} but there is no HandlerStatus, so the agent reports nothing for it"
+            return text if _older(case, one.state_at, _WRITING) else ""
+        gone = backup and not one.problem and _older(case, max(one.state_at or 0.0, one.folder_at or 0.0), _SETTLE)
+        return f"{one.folder} has neither a HandlerState of an installed one nor a HandlerStatus" if gone else ""
+    if one.status in (None, "Ready"):
+        return ""
+    if one.status in _ON_THE_WAY and one.code in (None, 0):
+        return f"{_reported(one)[2:]}, for {durations.show(case.wall - one.reported_at)}" if _older(
+            case, one.reported_at, _SETTLE) else ""
+    return _reported(one)[2:]
+
+
+def _run_failed(one: Handler) -> str:
+    if one.status_broken:
+        return f"{one.status_broken}, so the agent reports error 1012"
+    if one.status_word != "error":
+        return ""
+    code = f" with code {one.status_code}" if one.status_code is not None else ""
+    said = f": {one.status_message}" if one.status_message else ""
+    return f"its run for settings {one.status_seq} ended in error{code}{said}"
+
+
+def _named(one: Handler) -> str:
+    return f"{one.name} {one.version}" + (f" ({one.extension})" if one.extension else "")
+
+
+def _reported(one: Handler) -> str:
+    """", NotReady with code 1009 (enable failed): …"; "" if there is no HandlerStatus."""
+    if one.status is None and one.code is None:
+        return ""
+    means = handler.CODES.get(one.code, "") if one.code is not None else ""
+    code = f" with code {one.code}" + (f" ({means})" if means else "") if one.code not in (None, 0) else ""
+    return f", {one.status or 'no status'}{code}" + (f": {one.message}" if one.message else "")
+
+
+def _older(case: Case, at: Optional[float], limit: float) -> bool:
+    return at is not None and case.wall - at > limit
+
+
+def _python(case: Case, present: bool) -> Iterator[Finding]:
+    if not present or not isinstance(case.interpreters, Known):
+        return
+    asked = case.interpreters.value
+    if asked.compatible is not False:
+        return
+    if not asked.tried:
+        evidence = f"{handler.VMSNAPSHOT} {asked.version} finds no Python in /usr/bin and /usr/local/bin"
+    else:
+        each = "; ".join(f"{one.path} {one.version}".strip() + (f" has no {', '.join(one.missing)}" if one.missing
+                                                                 else f" does not run: {one.problem}")
+                         for one in asked.tried[:_SHOWN])
+        evidence = f"{handler.VMSNAPSHOT} {asked.version}: {each}"
+    values = (("handler", handler.VMSNAPSHOT), ("version", asked.version))
+    yield Finding("backup-extension-python-incompatible", evidence[:600], values)
+
+
+def _python_facts(case: Case) -> dict[str, Any]:
+    asked: Optional[Interpreters] = case.interpreters.value if isinstance(case.interpreters, Known) else None
+    picked = asked.picked if asked is not None else None
+    return {"python_compatible": asked.compatible if asked is not None else None,
+            "python": {"path": picked.path, "version": picked.version} if picked is not None else None}
+
+
+def _facts(one: Handler, findings: list[Finding]) -> dict[str, Any]:
+    ready: Optional[bool] = False if findings else True if one.status == "Ready" else None
+    return {"name": one.name, "version": one.version, "extension": one.extension or None, "installed": one.installed or None,
+            "state": one.state.value if one.state is not None else None, "status": one.status, "code": one.code, "ready": ready,
+            "sequence": one.sequence, "last_status": one.status_word, "last_code": one.status_code,
+            "problem": one.problem or None}
+
+
+def _says(found: list[tuple[Handler, list[Finding]]], bad: list[Finding], unread: list[str]) -> str:
+    names = list(dict.fromkeys(one.name.rpartition(".")[2] or one.name for one, listed in found if listed))
+    if names:
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return f"not ready: {', '.join(names[:_SHOWN])}{more}, of {len(found)}"
+    if bad:
+        return bad[0].entry.summary
+    if unread:
+        return f"could not be told of all {len(found)}: {unread[0]}"
+    if not found:
+        return "none is installed"
+    late = [one for one, _ in found if one.status != "Ready"]
+    if late:
+        return f"{len(found) - len(late)} of {len(found)} ready, the others on their way"
+    return f"{len(found)} ready" if len(found) > 1 else f"{found[0][0].name.rpartition('.')[2]} is ready"
