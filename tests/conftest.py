@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
@@ -11,6 +13,22 @@ import pytest
 hypothesis.settings.register_profile("gate", derandomize=True)
 if os.environ.get("CI") == "true":
     hypothesis.settings.load_profile("gate")
+
+
+@pytest.fixture
+def powerless() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """``with powerless():`` whatever it is that root could read, this test cannot. Whoever is not root is that already."""
+    @contextlib.contextmanager
+    def dropped() -> Iterator[None]:
+        before = os.geteuid()
+        if before == 0:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(before)
+
+    return dropped
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

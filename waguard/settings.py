@@ -132,7 +132,7 @@ class DoctorSettings:
 
     enabled: bool = _switch(True, "look at everything regularly, not only when asked")
     interval: float = _duration("10m", "time between two visits", "2s", "1d")
-    deadline: float = _duration("30s", "time one visit may take; what is late is unknown", "1s", "5m")
+    deadline: float = _duration("30s", "time one visit may take; what is late is unknown", "1s", "1m")
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,7 @@ class ResourceSettings:
     cpu_limit: int = _count(90, "percent of all CPUs from which they count as saturated", 1, 100)
     cpu_for: float = _duration("5m", "time over which that is measured; shorter bursts are fine", "1s", "1d")
     memory_limit: int = _count(90, "percent of memory in use (not MemAvailable) from which it counts as short", 1, 100)
+    memory_free: int = _count(1024, "available MiB from which memory is not short, whatever share of it is in use", 0, 100000000)
     pressure_limit: int = _count(40, "percent of 5 minutes with tasks stalled for memory (PSI) that counts as pressure", 1, 100)
     disk_free: int = _count(100, "free MiB, but at most a tenth of it, below which a filesystem counts as full", 0, 1000000)
     disk_used: int = _count(98, "percent of a filesystem in use from which it counts as full, if less than 1 GiB is free", 1, 100)

@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from waguard.guard.store import sync_directory
+from waguard.act.files import sync_directory
 from waguard.observe import files
 
 LIMIT = 1 << 20

@@ -36,8 +36,6 @@ CODES: Mapping[int, str] = {
     1010: "disable failed", 1011: "a command took longer than its limit", 1012: "its status file is not valid",
 }
 """Error codes of the agent in HandlerStatus (common/exception.py ExtensionErrorCodes), as a person reads them."""
-ENABLE_LIMIT = 300.0
-"""Seconds that enable may take; install, update and disable: INSTALL_LIMIT."""
 INSTALL_LIMIT = 900.0
 
 
@@ -230,7 +228,7 @@ def message_of(value: object) -> str:
         return ""
     inner = loads(value) if value.lstrip().startswith("{") else None
     told = inner.get("messageStr") if isinstance(inner, dict) else None
-    return clean(told if isinstance(told, str) else value)
+    return clean(told if isinstance(told, str) else value, ends=True)
 
 
 def formatted(value: object) -> str:
@@ -277,15 +275,21 @@ _PRINTED = re.compile(r"(?i)\[std(?:out|err)\]")
 _LONGEST = 65536
 
 
-def clean(text: str, limit: int = MAX_MESSAGE) -> str:
+def clean(text: str, limit: int = MAX_MESSAGE, ends: bool = False) -> str:
     """Somebody else's text as one short line without secrets: of a URL only scheme and host stay (a snapshot's path names a
-    disk, its query may be a key); tokens, signatures, thumbprints and long encoded data go."""
+    disk, its query may be a key); tokens, signatures, thumbprints and long encoded data go. ``ends``: of a long one the end is
+    kept too, where a traceback has its reason."""
     text = text[:_LONGEST]
     text = _URL.sub(lambda found: found.group(1) + found.group(2) + ("/…" if found.group(3) else ""), text)
     text = redact.text(text)
     text = _BLOB.sub("…", _HEX.sub("…", text))
     text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return text if len(text) <= limit else text[:limit - 1].rstrip() + "…"
+    if len(text) <= limit:
+        return text
+    if not ends:
+        return text[:limit - 1].rstrip() + "…"
+    tail = (limit - 3) // 2
+    return f"{text[:limit - 3 - tail].rstrip()} … {text[-tail:].lstrip()}"
 
 
 def _json(data: bytes) -> Any:

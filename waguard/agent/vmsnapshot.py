@@ -18,8 +18,6 @@ from waguard.agent.snapshotcodes import CODES, Code, explain
 __all__ = ("CODES", "Code", "explain")
 
 NAME = handler.VMSNAPSHOT
-TEMPORARY = "tempStatusFile.status"
-"""The status on its way to its name; never a status, though it ends like one (Utils/HandlerUtil.py write_to_status_file)."""
 IN_PROGRESS = 4
 """The code that enable writes, with an outer "success", before the daemon has done anything."""
 FREEZE_TIMEOUT = 60.0

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
+from waguard.agent.facts import AgentFacts
 from waguard.judge.catalogue import CATALOGUE, Finding
 from waguard.observe import Observation, Unknown
 from waguard.settings import Settings
@@ -30,25 +31,6 @@ if TYPE_CHECKING:
     from waguard.observe.software import Software
 
 NOT_LOOKED = Unknown("not looked at", 0.0)
-
-
-@dataclass(frozen=True)
-class AgentFacts:
-    """What is known of the agent itself. None and "" are "not known"; moments are epoch seconds."""
-
-    unit: str = ""
-    running: Optional[bool] = None
-    daemon_pid: int = 0
-    daemon_started: Optional[float] = None
-    handler_pid: int = 0
-    daemon_version: str = ""
-    goal_state_version: str = ""
-    conf: str = "/etc/waagent.conf"
-    log: str = "/var/log/waagent.log"
-    lib_dir: str = "/var/lib/waagent"
-    extension_log_dir: str = "/var/log/azure"
-    distro: tuple[str, ...] = ()
-    """ID and then ID_LIKE of os-release."""
 
 
 @dataclass(frozen=True)

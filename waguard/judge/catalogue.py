@@ -164,9 +164,9 @@ _ENTRIES = (
     Entry("imds-unreachable", Severity.WARNING, 1, "the instance metadata service does not answer",
           "No answer from 169.254.169.254 on port 80. The agent and many extensions ask it for identity and placement.",
           "ip route get 169.254.169.254; check firewall rules and that no proxy is used for it"),
-    Entry("storage-unreachable", Severity.WARNING, 1, "Azure Storage cannot be reached",
+    Entry("storage-unreachable", Severity.INFO, 1, "Azure Storage cannot be reached",
           "The host of the agent's status blob does not answer on port 443. Packages of extensions come from there, and the "
-          "snapshot falls back to it when the host cannot take it.",
+          "snapshot falls back to it when the host cannot take it; while wire server and host plugin answer it is not needed.",
           "curl -sSI https://{host}/; check DNS, routes, proxy and the network security group"),
     Entry("no-route-to-wireserver", Severity.CRITICAL, 1, "there is no route to the wire server",
           "The kernel has no route to 168.63.129.16, so the agent gets no goal state and no extension can be run.",

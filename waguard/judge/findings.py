@@ -92,7 +92,8 @@ def _conf(evidence: Evidence, standing: Standing) -> Iterator[Finding]:
         return
     facts = conf.value
     if facts.problem:
-        yield Finding("conf-missing" if facts.missing else "conf-unreadable", facts.problem)
+        # A daemon that runs has read it at its start, and goes on until it is restarted.
+        yield Finding("conf-missing" if facts.missing else "conf-unreadable", facts.problem, blocks=evidence.daemon is None)
         return
     if not facts.extensions_enabled:
         yield Finding("extensions-disabled", f"{facts.path}: Extensions.Enabled=n")

@@ -1,17 +1,18 @@
 """Is this machine an Azure VM? And does the wire server answer?
 
-The probe is a TCP connect and nothing else: harmless, direct (no proxy is involved below HTTP), as root, since the agent's
-firewall drops everybody else's packets (WALinuxAgent azurelinuxagent/ga/firewall_manager.py).
+The probe asks the wire server for its versions, as the agent does when it looks for it: harmless, direct (no proxy is asked), as
+root, since the agent's firewall drops everybody else's packets (WALinuxAgent azurelinuxagent/ga/firewall_manager.py).
 """
 
 from __future__ import annotations
 
-import errno
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
+
+from waguard.observe import probes
+from waguard.observe.probes import Kind
 
 # The chassis asset tag of every Azure VM; cloud-init's DataSourceAzure tells Azure by the same.
 CHASSIS_TAG = "7783-7084-3265-9085-8269-3286-77"
@@ -20,11 +21,12 @@ DMI = Path("/sys/class/dmi/id/chassis_asset_tag")
 
 @dataclass(frozen=True)
 class Probe:
-    """One connection attempt. ``problem`` is empty when it succeeded. ``duration`` in seconds."""
+    """One question. ``problem`` is empty when it was answered. ``duration`` in seconds; ``kind``: observe/probes.py, Kind."""
 
     success: bool
     duration: float
     problem: str = ""
+    kind: str = ""
 
 
 def on_azure(setting: str = "auto", tag: Path = DMI) -> Optional[bool]:
@@ -38,16 +40,10 @@ def on_azure(setting: str = "auto", tag: Path = DMI) -> Optional[bool]:
 
 
 def probe(address: str, timeout: float) -> Probe:
-    """Connect to ``HOST:PORT`` and hang up. Blocks up to ``timeout`` seconds; never raises."""
-    host, _, port = address.rpartition(":")
+    """Ask ``HOST:PORT`` for its versions, the question that changes nothing. Blocks up to ``timeout`` seconds; never raises."""
     started = time.monotonic()
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout):
-            return Probe(True, time.monotonic() - started)
-    except socket.timeout:
-        return Probe(False, time.monotonic() - started, f"no answer from {address} within {timeout:g} s")
-    except (ValueError, OverflowError) as error:
-        return Probe(False, time.monotonic() - started, f"{address} is no address: {error}")
-    except OSError as error:
-        reason = errno.errorcode.get(error.errno or 0, "")
-        return Probe(False, time.monotonic() - started, f"{address}: {error.strerror or error} {reason}".strip())
+    where = probes.split(address)
+    if where is None:
+        return Probe(False, 0.0, f"{address[:100]!r} is no address with a port", Kind.NO_ADDRESS)
+    told = probes.http(*where, "/?comp=versions", timeout, wanted=b"<Versions")
+    return Probe(told.kind == Kind.OK, time.monotonic() - started, f"{address} {told.problem}" if told.problem else "", told.kind)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Optional, TypeVar
 
 from waguard.agent import handler
+from waguard.agent.facts import AgentFacts
 from waguard.agent.handler import Fault, Folder, State, Unreadable
-from waguard.judge.case import AgentFacts
 from waguard.observe import files
 
 MOST = 200

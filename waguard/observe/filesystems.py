@@ -16,7 +16,7 @@ from waguard.observe.statvfs import Space
 from waguard.settings import ResourceSettings
 
 if TYPE_CHECKING:
-    from waguard.judge.case import AgentFacts
+    from waguard.agent.facts import AgentFacts
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from waguard.agent import vmsnapshot
-from waguard.judge.case import AgentFacts
+from waguard.agent.facts import AgentFacts
 from waguard.observe import extensions, files, programs
 from waguard.observe.extensions import Reader
 

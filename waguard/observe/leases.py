@@ -18,7 +18,7 @@ from waguard.agent.leases import Entry
 from waguard.observe import files
 
 if TYPE_CHECKING:
-    from waguard.judge.case import AgentFacts
+    from waguard.agent.facts import AgentFacts
 
 _LIMIT = 256 * 1024
 _NAMES = 10000

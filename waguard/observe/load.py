@@ -18,7 +18,7 @@ from waguard.observe import files
 from waguard.settings import ResourceSettings
 
 if TYPE_CHECKING:
-    from waguard.judge.case import AgentFacts
+    from waguard.agent.facts import AgentFacts
 
 _LIMIT = 1 << 20
 _MOST = 12

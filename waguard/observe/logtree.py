@@ -25,7 +25,7 @@ from waguard.observe.tail import Tail
 from waguard.settings import LogSettings
 
 if TYPE_CHECKING:
-    from waguard.judge.case import AgentFacts
+    from waguard.agent.facts import AgentFacts
 
 BUDGET = 4 << 20
 """Bytes of all logs in one visit."""

@@ -20,7 +20,7 @@ from waguard.observe.probes import Kind, Told
 from waguard.settings import NetworkSettings
 
 if TYPE_CHECKING:
-    from waguard.judge.case import AgentFacts
+    from waguard.agent.facts import AgentFacts
 
 _GOAL_STATE_LIMIT = 8 << 20
 _NAMES = 20000

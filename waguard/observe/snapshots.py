@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Optional
 
 from waguard.agent import handler, vmsnapshot
+from waguard.agent.facts import AgentFacts
 from waguard.agent.handler import Unreadable
 from waguard.agent.vmsnapshot import Outcome, Request, Result, Rhythm
-from waguard.judge.case import AgentFacts
 from waguard.observe import backupconf, extensions, files, packages
 from waguard.observe.backupconf import Options, Scripts
 from waguard.observe.extensions import Place, Reader

@@ -20,7 +20,7 @@ from waguard.agent.shown import shown
 from waguard.observe import diskversion, files, process, programs
 
 if TYPE_CHECKING:
-    from waguard.judge.case import AgentFacts
+    from waguard.agent.facts import AgentFacts
 
 _TIMEOUT = 8.0
 _LIMIT = 256 * 1024

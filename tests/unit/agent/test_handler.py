@@ -193,9 +193,17 @@ class TestClean:
         shown = handler.clean("a\nb\x1b[31m\t" + "word." * 500)
         assert len(shown) == handler.MAX_MESSAGE and shown.isprintable() and shown.endswith("…") and shown.startswith("a b [31m word")
 
-    @given(st.text())
-    def test_any_text_becomes_printable(self, text: str) -> None:
-        shown = handler.clean(text)
+    def test_of_a_long_message_the_reason_at_its_end_is_kept(self) -> None:
+        told = ("[ExtensionOperationError] Non-zero exit code: 1, /var/lib/waagent/X-1/main/handle.sh enable\n[stdout]\n\n[stderr]\n"
+                "Traceback (most recent call last):\n" + '  File "main/handle.py", line 1, in <module>\n' * 20
+                + "ModuleNotFoundError: No module named 'imp'\n")
+        report = handler.report(json.dumps({"status": "NotReady", "code": 1009, "message": told}).encode())
+        assert report.message.startswith("[ExtensionOperationError] Non-zero exit code: 1, ") and " … " in report.message
+        assert report.message.endswith("ModuleNotFoundError: No module named 'imp'") and len(report.message) <= handler.MAX_MESSAGE
+
+    @given(st.text(), st.booleans())
+    def test_any_text_becomes_printable(self, text: str, ends: bool) -> None:
+        shown = handler.clean(text, ends=ends)
         assert len(shown) <= handler.MAX_MESSAGE and (shown.isprintable() or not shown)
 
 

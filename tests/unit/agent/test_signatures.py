@@ -100,6 +100,8 @@ HEALTHY = [
     (WAAGENT, "[SelfUpdate] Agent WALinuxAgent-2.15.0.1 is up to date"),
     (WAAGENT, "Extension status: [('X', 'success')]"),
     (WAAGENT, "Wire server endpoint:168.63.129.16"),
+    # At every first start, before any DHCP was asked (common/protocol/util.py).
+    (WAAGENT, "WireServer endpoint is not found. Rerun dhcp handler"),
     (WAAGENT, "Failed to upload logs. Error: [ProtocolError] HostGAPlugin: HostGAPlugin is not available"),
     (WAAGENT, "Extension 'X' is already enabled"),
     (EXTENSION, "Triggering File System Consistent Backup because of error code StatusCode.FailedPrepostPluginConfigNotFound,"),

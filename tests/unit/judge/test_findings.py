@@ -202,3 +202,11 @@ def test_findings_compare_by_value() -> None:
     assert Finding("agent-hung", "x") == Finding("agent-hung", "x")
     assert Finding("agent-hung", "x").entry.severity is Severity.CRITICAL
     assert TICK > 0
+
+
+@pytest.mark.parametrize(("runs", "blocks"), [(True, False), (False, True)])
+def test_a_conf_that_is_gone_stops_nobody_who_has_read_it(runs: bool, blocks: bool) -> None:
+    gone = conf(problem="/etc/waagent.conf is missing", missing=True)
+    shown = evidence(conf=seen(gone)) if runs else down(DIED, conf=seen(gone))
+    told = [one for one in findings.judge(shown, look(shown), Standing(), Settings()) if one.id == "conf-missing"]
+    assert [one.blocking for one in told] == [blocks]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from waguard.agent.facts import AgentFacts
 from waguard.agent.handler import State
-from waguard.judge.case import AgentFacts
 from waguard.observe import extensions
 from waguard.observe.extensions import Extensions, Handler
 from waguard.observe.files import Unusable

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from waguard.judge.case import AgentFacts
+from waguard.agent.facts import AgentFacts
 from waguard.observe import filesystems
 from waguard.observe.files import Unusable
 from waguard.observe.filesystems import Filesystems, Place

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from waguard.judge.case import AgentFacts
+from waguard.agent.facts import AgentFacts
 from waguard.observe import leases
 from waguard.observe.leases import Lease, Leases
 

@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 import pytest
 
-from waguard.judge.case import AgentFacts
+from waguard.agent.facts import AgentFacts
 from waguard.observe import load
 from waguard.observe.files import Unusable
 from waguard.observe.load import Load

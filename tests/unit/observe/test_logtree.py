@@ -10,8 +10,8 @@ from typing import Any, Optional
 
 import pytest
 
+from waguard.agent.facts import AgentFacts
 from waguard.agent.signatures import COMMAND, EXTENSION, SHELL, WAAGENT
-from waguard.judge.case import AgentFacts
 from waguard.observe import logtree
 from waguard.observe.logtree import LogTree
 from waguard.settings import LogSettings

@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 import pytest
 
-from waguard.judge.case import AgentFacts
+from waguard.agent.facts import AgentFacts
 from waguard.observe import network, probes
 from waguard.observe.network import Network, Target
 from waguard.observe.probes import Kind

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from waguard.judge.case import AgentFacts
+from waguard.agent.facts import AgentFacts
 from waguard.observe import programs, software
 from waguard.observe.software import Software, look
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from waguard.agent import handler
-from waguard.judge.case import AgentFacts
+from waguard.agent.facts import AgentFacts
 
 NOW = 1.75e9
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0

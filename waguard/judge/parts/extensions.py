@@ -19,6 +19,8 @@ _SETTLE = 1200.0
 """Seconds that installing and enabling may take (900 and 300), in which a handler is not ready yet and nothing is wrong."""
 _WRITING = 300.0
 """Seconds from HandlerState to HandlerStatus: the agent writes them one after the other."""
+_DISABLED = "Plugin disabled"
+"""The agent's word for a handler that was told to rest (azurelinuxagent/ga/exthandlers.py, disable)."""
 _ON_THE_WAY = frozenset(("NotReady", "Installing"))
 _SHOWN = 3
 
@@ -74,6 +76,8 @@ def _not_loaded(case: Case, one: Handler, backup: bool) -> str:
         return f"{one.folder} has neither a HandlerState of an installed one nor a HandlerStatus" if gone else ""
     if one.status in (None, "Ready"):
         return ""
+    if one.message == _DISABLED:
+        return ""  # It is what somebody asked for.
     if one.status in _ON_THE_WAY and one.code in (None, 0):
         return f"{_reported(one)[2:]}, for {durations.show(case.wall - one.reported_at)}" if _older(
             case, one.reported_at, _SETTLE) else ""

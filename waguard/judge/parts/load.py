@@ -36,7 +36,10 @@ def _cpu(load: Load, settings: ResourceSettings) -> Optional[Finding]:
 def _memory(load: Load, settings: ResourceSettings) -> Optional[Finding]:
     """By the memory in use at every look, or by stalls; avg60 as well, since avg300 remembers what is over."""
     told = []
-    if load.memory_sustained is not None and load.span is not None and load.memory_sustained * 100 >= settings.memory_limit:
+    # Databases keep most of a large memory in use for good, and have enough of it.
+    scarce = load.memory_available is not None and load.memory_available < settings.memory_free << 20
+    full = load.memory_sustained is not None and load.memory_sustained * 100 >= settings.memory_limit
+    if scarce and full and load.span is not None:
         told.append(f"at least {load.memory_sustained:.0%} of memory was in use at every look in {durations.show(load.span)}")
     stall = load.memory_stall
     if stall is not None and min(stall.some[1:]) >= settings.pressure_limit:
@@ -51,7 +54,9 @@ def _calm(load: Load, settings: ResourceSettings) -> Optional[bool]:
     """What is not busy now is not busy for long; what is busy now, without a history, cannot be told."""
     if load.sustained is None and (load.momentary is None or load.momentary.busy * 100 >= settings.cpu_limit):
         return None
-    if load.memory_sustained is None and (load.memory_used is None or load.memory_used * 100 >= settings.memory_limit):
+    roomy = load.memory_available is not None and load.memory_available >= settings.memory_free << 20
+    if load.memory_sustained is None and not roomy and (
+            load.memory_used is None or load.memory_used * 100 >= settings.memory_limit):
         return None
     return True
 

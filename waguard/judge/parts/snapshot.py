@@ -38,7 +38,7 @@ def _values(case: Case, seen: Snapshots, *more: tuple[str, str]) -> tuple[tuple[
 
 def _frozen(seen: Snapshots) -> Iterator[Finding]:
     for one in seen.processes.freezers:
-        limit = (one.timeout if one.timeout is not None else seen.options.timeout) + vmsnapshot.FREEZE_WAIT
+        limit = (one.timeout if one.timeout is not None else seen.options.timeout) + seen.options.freeze_wait
         if one.age is not None and one.age > limit:
             mounts = f", with {', '.join(one.mounts)}" if one.mounts else ""
             evidence = (f"safefreeze (pid {one.pid}) has been running for {durations.show(one.age)}{mounts}; a freeze is over "
@@ -46,7 +46,7 @@ def _frozen(seen: Snapshots) -> Iterator[Finding]:
             values = (("pid", str(one.pid)), *((("mount", one.mounts[0]),) if one.mounts else ()))
             yield Finding("filesystem-frozen", evidence, values)
             return
-    limit = (seen.options.timeout + vmsnapshot.FREEZE_WAIT) * _LOCK_AGAIN
+    limit = (seen.options.timeout + seen.options.freeze_wait) * _LOCK_AGAIN
     if seen.lock.holder is not None and seen.lock.age is not None and seen.lock.age > limit:
         evidence = f"pid {seen.lock.holder} has held the freeze's lock (SafeFreezeLockFile) for {durations.show(seen.lock.age)}"
         yield Finding("filesystem-frozen", evidence, (("pid", str(seen.lock.holder)),))

@@ -10,8 +10,9 @@ from typing import Any, Optional
 
 import pytest
 
+from waguard.agent.facts import AgentFacts
 from waguard.agent.shown import MASK
-from waguard.judge.case import AgentFacts, Case, Part
+from waguard.judge.case import Case, Part
 from waguard.judge.catalogue import Finding, Severity
 from waguard.judge.parts import conf
 from waguard.observe import Known, Unknown, confstudy

@@ -97,6 +97,7 @@ class TestFrozen:
         assert dict(found.findings[0].values) == {"pid": "6", "mount": "/data"}
 
     @pytest.mark.parametrize("freezer, options", [(Freezer(6, 125.0, 60.0), Options()), (Freezer(6, 200.0, 300.0), Options()), (Freezer(6, 200.0), Options(timeout=300.0)),
+                                                  (Freezer(6, 300.0, 60.0), Options(freeze_wait=300.0)),
                                                   (Freezer(6, None, 60.0), Options())])
     def test_one_within_its_time_or_of_unknown_age_is_not_judged(self, freezer: Freezer, options: Options) -> None:
         assert judge(processes=Processes(freezers=(freezer,)), options=options).findings == ()

@@ -10,7 +10,8 @@ from typing import Any, Optional
 import pytest
 
 from waguard.agent import distro
-from waguard.judge.case import AgentFacts, Case, Part
+from waguard.agent.facts import AgentFacts
+from waguard.judge.case import Case, Part
 from waguard.judge.catalogue import CATALOGUE, fill
 from waguard.judge.parts import versions
 from waguard.observe import Known, Unknown
