@@ -7,6 +7,7 @@ Without --once it then stays up until Ctrl-C, to be looked at; with --once it en
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -52,6 +53,7 @@ class Demo:
             ("SIGSTOP its handler: hung, so one restart", self.hung),
             ("waguardctl verbose on --for 4s: one value, and back again", self.verbose),
             ("pause, kill, resume: nothing in between", self.paused),
+            ("waguardctl doctor: what would make a backup fail", self.diagnosed),
             ("Prometheus sees it all", self.scraped),
         ]
 
@@ -121,6 +123,14 @@ class Demo:
         starts = self._metric('waguard_agent_restarts_total{actor="waguard"}')
         assert starts == self.vm.snapshot()["counters"]["restarts"]["waguard"] > 0
         return f"{self.url}: waguard_agent_up 1, {starts:g} restarts by waguard"
+
+    def diagnosed(self) -> str:
+        said = self.vm.ctl("doctor", "--json")
+        assert said.returncode in (0, 2), said.stderr
+        told = json.loads(said.stdout)["result"]
+        assert {part["name"]: part["ok"] for part in told["parts"]}["agent"] is True, "the doctor does not see the agent"
+        found = ", ".join(finding["id"] for finding in told["findings"]) or "nothing"
+        return f"{len(told['parts'])} parts looked at in {told['took']:.1f} s; found: {found}"
 
     def run(self) -> bool:
         for number, (what, step) in enumerate(self.steps(), 1):

@@ -26,12 +26,14 @@ from typing import Any, Optional, TypeVar
 ROOT = Path(__file__).resolve().parents[1]
 AGENT = ROOT / "demo" / "waagent"
 T = TypeVar("T")
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 12\r\nConnection: close\r\n\r\n<Versions/>\n"
 
 CONF = """\
 # A stand-in for /etc/waagent.conf
 Provisioning.Agent=auto
 Lib.Dir={lib}
 Pid.File={pid}
+Extension.LogDir={logs}
 Extensions.Enabled=y
 Extensions.GoalStatePeriod=1
 # Turn on when there is trouble
@@ -45,7 +47,9 @@ SETTINGS: Mapping[str, Any] = {
     "restart.live_per_hour": 20, "restart.live_per_day": 100, "restart.verify_active": "10s",
     "restart.verify_handler": "20s", "restart.verify_heartbeat": "40s", "restart.command_timeout": "20s",
     "verbose.default_lease": "1m",
-    "network.azure": "yes", "network.probe_interval": "1s", "network.probe_timeout": "2s",
+    # Said to be on Azure, so every address that would be asked has to be one of its own.
+    "network.azure": "yes", "network.probe_interval": "1s", "network.probe_timeout": "2s", "versions.feed": "off",
+    "doctor.enabled": False,
 }
 
 
@@ -62,7 +66,7 @@ def wait(found: Callable[[], T], what: str = "it", seconds: float = 30.0) -> T:
 
 
 class WireServer:
-    """Takes connections on a loopback port and hangs up: all that the guard's probe asks for."""
+    """Answers every request on a loopback port with 200: wire server, host plugin and metadata service in one."""
 
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -80,9 +84,13 @@ class WireServer:
     def _serve(self) -> None:
         while True:
             try:
-                self._socket.accept()[0].close()
+                connection = self._socket.accept()[0]
             except OSError:
                 return
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(1.0)
+                if connection.recv(4096):
+                    connection.sendall(_ANSWER)
 
 
 class StandIn:
@@ -99,7 +107,7 @@ class StandIn:
         for directory in (self.lib, self.settings_dir):
             directory.mkdir(parents=True, exist_ok=True)
         (self.lib / "provisioned").touch()
-        self.conf.write_text(CONF.format(lib=self.lib, pid=self.pid_file))
+        self.conf.write_text(CONF.format(lib=self.lib, pid=self.pid_file, logs=folder / "azure"))
         self.configure(settings or {})
 
     def configure(self, settings: Mapping[str, Any]) -> None:
@@ -107,7 +115,7 @@ class StandIn:
         agent = {"backend": "command", "conf": str(self.conf), "log": str(self.log),
                  "start_command": self.agent_command("-start"), "stop_command": self.agent_command("-stop")}
         found = {**{f"agent.{key}": value for key, value in agent.items()}, **SETTINGS,
-                 "network.wireserver": self.wireserver.address, **settings}
+                 **{f"network.{name}": self.wireserver.address for name in ("wireserver", "hostplugin", "imds")}, **settings}
         sections: dict[str, list[str]] = {}
         for name, value in found.items():
             section, _, key = name.partition(".")

@@ -18,10 +18,12 @@ cp -a LICENSE README.md CHANGELOG.md docs packaging pyproject.toml setup.cfg sys
 find "$work" -name __pycache__ -prune -exec rm -rf {} +
 cp -a packaging/debian "$work/debian"
 # debhelper looks for units beside the control file.
-for unit in waguard.service waguard-exporter.service waguard-exporter.socket waguard.sysusers; do
+for unit in waguard.service waguard-exporter.service waguard-exporter.socket waguard-doctor.socket \
+	waguard.sysusers; do
 	cp "systemd/$unit" "$work/debian/"
 done
 mv "$work/debian/waguard-exporter.service" "$work/debian/waguard.waguard-exporter.service"
+mv "$work/debian/waguard-doctor.socket" "$work/debian/waguard.waguard-doctor.socket"
 mv "$work/debian/waguard-exporter.socket" "$work/debian/waguard.waguard-exporter.socket"
 cd "$work"
 # Debian's interpreter, whatever else stands first on PATH.

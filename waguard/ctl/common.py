@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
 from waguard import durations, varlink
@@ -37,6 +37,15 @@ def read(args: Any, method: str, parameters: Optional[Mapping[str, Any]] = None,
 def order(args: Any, method: str, parameters: Optional[Mapping[str, Any]] = None, timeout: float = 30.0) -> dict[str, Any]:
     """Call a method of the control socket. Raises Failure."""
     return _call(os.path.join(args.run_dir, "control"), method, parameters or {}, timeout)
+
+
+def stream(args: Any, method: str, parameters: Mapping[str, Any], timeout: Optional[float]) -> Iterator[dict[str, Any]]:
+    """Replies of a method of the status socket that gives several. Raises Failure."""
+    path = os.path.join(args.run_dir, "status")
+    try:
+        yield from varlink.stream(path, f"io.waguard.{method}", parameters, timeout=timeout)
+    except varlink.VarlinkError as error:
+        raise explain(error, path) from error
 
 
 def snapshot(args: Any) -> dict[str, Any]:

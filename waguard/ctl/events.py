@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from typing import Any
 
-from waguard import varlink
 from waguard.ctl import common
 
 HELP = "the history of what was seen and done"
@@ -36,13 +34,10 @@ def run(args: Any) -> int:
 
 def _follow(args: Any, parameters: dict[str, Any]) -> int:
     """With --json one object a line, without the envelope: a stream has no end to close it at."""
-    path = os.path.join(args.run_dir, "status")
     try:
-        for reply in varlink.stream(path, "io.waguard.GetEvents", {**parameters, "follow": True}, timeout=None):
+        for reply in common.stream(args, "GetEvents", {**parameters, "follow": True}, timeout=None):
             for event in reply["events"]:
                 print(json.dumps(event) if args.json else _line(event), flush=True)
-    except varlink.VarlinkError as error:
-        raise common.explain(error, path) from error
     except KeyboardInterrupt:
         pass
     return 0

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Optional
 
 from waguard import __version__
-from waguard.ctl import common, config, events, metrics, pause, restart, resume, status, verbose
+from waguard.ctl import common
 
-VERBS: dict[str, Any] = {
-    "status": status, "verbose": verbose, "restart": restart, "pause": pause, "resume": resume, "events": events,
-    "metrics": metrics, "config": config,
-}
+VERBS = ("status", "doctor", "check", "explain", "lint", "versions", "autorestart", "verbose",
+         "restart", "pause", "resume", "events", "metrics", "config")
+"""One module each, of the same name, in this package; imported only when it is wanted."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line, also for man page and completion."""
+def parser(only: str = "") -> argparse.ArgumentParser:
+    """The whole command line, also for man page and completion; or with one verb ``only``, which is sooner there."""
     top = argparse.ArgumentParser(
         prog="waguardctl", description="Ask and order waguard, which keeps this VM's Azure Linux agent (waagent) working.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples:\n  waguardctl status\n  waguardctl verbose on --for 2h\n  waguardctl pause --for 1h\n\n"
+        epilog="examples:\n  waguardctl status\n  waguardctl doctor\n  waguardctl verbose on --for 2h\n"
+               "  waguardctl pause --for 1h\n\n"
                "Orders (verbose, restart, pause, resume) need root or group waguard; the rest is for everybody.")
     top.add_argument("--version", action="version", version=f"waguardctl {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for name, module in VERBS.items():
+    for name in (only,) if only else VERBS:
+        module = importlib.import_module(f"waguard.ctl.{name}")
         sub = verbs.add_parser(name, help=module.HELP, description=module.HELP[0].upper() + module.HELP[1:] + ".",
                                formatter_class=argparse.RawDescriptionHelpFormatter,
                                epilog="examples:\n" + "\n".join(f"  {example}" for example in module.EXAMPLES))
@@ -45,7 +47,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8
     try:
         try:
-            return _run(parser().parse_args(argv))
+            words = sys.argv[1:] if argv is None else argv
+            return _run(parser(words[0] if words and words[0] in VERBS else "").parse_args(argv))
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()  # here, where a pipe that was closed is nothing to complain about
@@ -64,7 +67,7 @@ def _run(args: argparse.Namespace) -> int:
     """The verb, and what went wrong, for people or as JSON."""
     try:
         try:
-            return int(VERBS[args.verb].run(args))
+            return int(importlib.import_module(f"waguard.ctl.{args.verb}").run(args))
         except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise common.unusable(f"{type(error).__name__}: {error}") from error
     except common.Failure as error:

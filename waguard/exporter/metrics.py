@@ -142,6 +142,11 @@ def _field(name: str, *path: str) -> Reader:
     return lambda snapshot: [((key,), value[name].number()) for key, value in _at(snapshot, path).items()]
 
 
+def _flags(*path: str) -> Reader:
+    """One sample a key of an object."""
+    return lambda snapshot: [((key,), value.flag()) for key, value in _at(snapshot, path).items()]
+
+
 def _success(*path: str) -> Reader:
     return lambda snapshot: [((key,), value["success"].flag()) for key, value in _at(snapshot, path).items()]
 
@@ -251,6 +256,20 @@ FAMILIES = (
            "Whether the agent's configuration file is valid, as the guard last read it."),
     Family("log_records_total", ("source", "level"), _log_records,
            "Records in the agent's logs by level, counted by the guard as it follows the files."),
+    Family("log_signature_matches_total", ("signature",), _numbers("logs", "signatures"),
+           "Records in the agent's and extensions' logs that match a known signature, counted by the doctor."),
+    Family("log_tree_bytes", (), _number("logs", "tree_bytes"),
+           "Size of waagent.log, its rotations and the extensions' logs, as the doctor last saw it."),
+    Family("agent_outdated", ("reference",), _flags("agent", "outdated"),
+           "Whether the goal state agent is older than the reference: Azure's support floor, the distribution, upstream."),
+    Family("extension_ready", ("handler",), _flags("extensions"),
+           "Whether the extension handler is ready, as the doctor last saw it."),
+    Family("backup_ready", (), _flag("backup", "ready"),
+           "Whether a snapshot asked for now would succeed, as far as can be seen from inside the VM."),
+    Family("backup_last_snapshot_timestamp_seconds", (), _number("backup", "last_snapshot"),
+           "Unix time of the last result of the backup extension, as the doctor last saw it."),
+    Family("backup_last_snapshot_success", (), _flag("backup", "last_ok"),
+           "Whether the last snapshot that came to an end succeeded, as the doctor last saw it."),
     Family("probe_success", ("target",), _success("probes"),
            "Whether the guard's last probe of the target succeeded, cached between probes."),
     Family("probe_duration_seconds", ("target",), _field("duration", "probes"),

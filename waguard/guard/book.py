@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from waguard.judge.catalogue import CATALOGUE, Finding
 
 QUIET = 3.0
+_LONGEST = 1000
+"""Characters of evidence from which no further one is added."""
+_MORE = "; and more"
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,7 @@ class Book:
         for finding in found:
             known = self._standing.get(finding.id)
             if known is not None:
-                merged = replace(finding, evidence=f"{known.finding.evidence}; {finding.evidence}")
-                self._standing[finding.id] = replace(known, finding=merged)
+                self._standing[finding.id] = replace(known, finding=_merged(known.finding, finding))
                 continue
             was = before.get(finding.id)
             self._standing[finding.id] = Standing(finding, was.since if was else now, was.announced if was else False)
@@ -50,3 +52,14 @@ class Book:
         """What holds now, the gravest first, then the oldest."""
         ranks = ["critical", "warning", "info"]
         return sorted(self._standing.values(), key=lambda item: (ranks.index(item.finding.entry.severity.value), item.since))
+
+
+def _merged(one: Finding, other: Finding) -> Finding:
+    """Two of one kind, as two handlers that are not ready. It blocks if one of them does, and that one's remedy is told."""
+    first = other if other.blocking and not one.blocking else one
+    evidence = one.evidence
+    if len(evidence) < _LONGEST:
+        evidence = f"{evidence}; {other.evidence}"
+    elif not evidence.endswith(_MORE):
+        evidence += _MORE
+    return replace(first, evidence=evidence, blocks=first.blocking)

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from waguard.act.files import replace_file
 from waguard.guard.scribe import Scribe
-from waguard.guard.store import replace_file, set_aside
+from waguard.guard.store import set_aside
 from waguard.observe import files
 
 _LIMIT = 64 << 20
@@ -81,7 +82,8 @@ _KINDS = (
          "It watches and reports, but starts and restarts nothing until it is resumed."),
     Kind("resumed", "6507bf651ceb4c40988f9ddf6ae469f0", NOTICE, "waguard works again", "The pause is over."),
     Kind("conf-changed", "19c8a7ea9fdf4eada1f76b0e65b25b72", NOTICE, "waagent.conf was changed",
-         "The agent reads it only when it starts."),
+         "The agent reads it only when it starts. WAGUARD_KEYS= and WAGUARD_CHANGES= name the keys and their values, where the\n"
+         "guard had seen the file before."),
     Kind("guard-trouble", "e43faacaf8a246fdac8546d4f6869f5f", WARNING, "Something went wrong inside waguard",
          "The guard goes on. If this repeats, please report it with: waguardctl events"),
 )

@@ -17,6 +17,7 @@ from waguard.clock import Clock
 from waguard.decide import restart, term
 from waguard.decide.restart import Action, Condition, Facts, Intent, Request, Stage, Step
 from waguard.decide.term import Moment, Term
+from waguard.guard import confnews
 from waguard.guard.book import Book
 from waguard.guard.loop import Loop, Timer
 from waguard.guard.memory import Memory
@@ -24,12 +25,14 @@ from waguard.guard.runs import Runs
 from waguard.guard.scribe import Scribe
 from waguard.guard.sources import Sources
 from waguard.guard.verbose import Hooks, Verbose
+from waguard.guard.visits import Visits
 from waguard.guard.workers import Worker
 from waguard.judge import findings as finding_rules
 from waguard.judge import liveness
 from waguard.judge.evidence import Evidence
 from waguard.judge.liveness import AgentState, Liveness
 from waguard.observe import Known
+from waguard.observe.conf import ConfFacts
 from waguard.observe.process import Process
 from waguard.observe.unit import UnitState
 from waguard.settings import Settings
@@ -53,6 +56,7 @@ class Guard:
         self.runs.sources = self.sources
         self.live: Optional[Liveness] = None
         self.book = Book(event)
+        self.visits: Optional[Visits] = None
         self.holding = ""
         self.next_look: Optional[float] = None
         hooks = Hooks(self.moment, self._lease_saved, event, self._want_restart, self._drop_restart, self.sources.conf_path)
@@ -63,6 +67,7 @@ class Guard:
         self._history = liveness.History()
         self._complete_at: Optional[float] = None
         self._timer: Optional[Timer] = None
+        self._conf: Optional[ConfFacts] = None
         self._held = ""
         self._kept = True
 
@@ -75,11 +80,15 @@ class Guard:
         self.runs.look()
         self._round()
         self._pulse()
+        if self.visits is not None:
+            self.visits.start()
 
     def apply(self, settings: Settings) -> None:
         """Work with new settings from now on; the service backend and its unit are those of the start."""
         self.settings = settings
         self.sources.apply(settings)
+        if self.visits is not None:
+            self.visits.apply(settings.doctor)
         self.evaluate()
 
     def moment(self) -> Moment:
@@ -144,8 +153,9 @@ class Guard:
         mark = seen.value.mark
         if self.memory.conf_mark is not None and mark not in (self.memory.conf_mark, self.verbose.own_mark):
             self.memory.count("conf_changes")
-            self._event("conf-changed", f"{seen.value.path} was changed; the agent reads it at its next start",
-                        path=str(seen.value.path))
+            message, fields = confnews.tell(self._conf, seen.value)
+            self._event("conf-changed", message, **fields)
+        self._conf = seen.value
         if mark != self.memory.conf_mark:
             self.memory.conf_mark = mark
             self.keep()
@@ -154,6 +164,10 @@ class Guard:
     def _lease_saved(self, durable: Optional[Callable[[], None]] = None) -> None:
         """The lease has changed, and with it the conf: look at it and judge anew."""
         self.save(durable)
+        self.sources.see_conf(self._conf_seen)
+
+    def look_along(self) -> None:
+        """The doctor is about to look: what the guard tells of the same things has to be as fresh."""
         self.sources.see_conf(self._conf_seen)
 
     # -- judging and deciding -----------------------------------------------------------------------------------
@@ -179,14 +193,14 @@ class Guard:
         return self._complete_at is not None and self.sources.unit.at > self._complete_at
 
     def _current(self) -> bool:
-        """Where an action may follow only fresh looks count: a package manager's lock comes and goes within seconds, and the
-        conf may be what the agent died of."""
+        """Where an action may follow only fresh looks count: a package manager's lock and a snapshot come and go within seconds,
+        and the conf may be what the agent died of."""
         unit, eyes = self.sources.known_unit, self.sources.eyes
         live = self.live is not None and self.live.state in (AgentState.HUNG, AgentState.HANDLER_MISSING)
         if unit is not None and unit.active != "active":
             names, since = ["conf", "packages"], self.sources.unit.at
         elif live or self.memory.policy.request is not None:
-            names, since = ["packages"], self.clock.now() - _FRESH
+            names, since = ["packages", "snapshot"], self.clock.now() - _FRESH
         else:
             return True
         late = [name for name in names if eyes.get(name).at < since]
@@ -194,6 +208,8 @@ class Guard:
             self.sources.see_conf(self._conf_seen)
         if "packages" in late:
             self.sources.see_packages(self.evaluate)
+        if "snapshot" in late:
+            self.sources.see_snapshot(self.evaluate)
         return not late
 
     def _decide(self, evidence: Evidence, live: Liveness) -> None:
@@ -222,13 +238,14 @@ class Guard:
         if evidence.transaction:
             start_gates.append(evidence.transaction)
         walls = live.walls
+        gates = (*live.gates, "a snapshot is being taken") if evidence.snapshot else live.gates
         if evidence.freezing or evidence.disk_blocked_for > 1.0:
             walls = (*walls, "a filesystem is frozen")
         if isinstance(evidence.conf, Known) and evidence.conf.value.missing and live.state is AgentState.DOWN:
             start_gates.append(evidence.conf.value.problem)
         return Facts(now=evidence.now, condition=by_state.get(live.state, Condition.FINE), why=live.why,
                      run=unit.invocation or self.memory.run,
-                     settled=unit.settled, paused=self.memory.pause is not None, gates=live.gates,
+                     settled=unit.settled, paused=self.memory.pause is not None, gates=gates,
                      start_gates=tuple(start_gates), walls=walls, systemd_delay=unit.restart_delay,
                      proved=_proved(unit, evidence, live))
 
@@ -268,11 +285,15 @@ class Guard:
     def _find(self, evidence: Evidence, live: Liveness) -> None:
         failing = tuple((name, record.error or "still busy") for name, record in self.sources.eyes.records.items()
                         if record.failures >= _FAILING)
+        if self.visits is not None and self.visits.failures >= _FAILING:
+            failing += (("doctor", self.visits.problem),)
         hour, day, _ = restart.budget(self.memory.policy, evidence.now, self.settings.restart)
         needs = live.state in (AgentState.HUNG, AgentState.HANDLER_MISSING)
         standing = finding_rules.Standing(ration_used_up=needs and min(hour, day) <= 0, paused=self.memory.pause is not None,
                                           leased=self.verbose.lease is not None, failing=failing)
-        self.book.enter(finding_rules.judge(evidence, live, standing, self.settings), evidence.now)
+        own = finding_rules.judge(evidence, live, standing, self.settings)
+        seen = self.visits.findings if self.visits is not None else ()
+        self.book.enter((*own, *(one for one in seen if finding_rules.counts(one))), evidence.now)
 
     # -- acting -------------------------------------------------------------------------------------------------
 
@@ -308,13 +329,15 @@ class Guard:
         def now() -> None:
             answer(self._ask_restart(why, force))
 
-        # Whether a package manager is at work is looked up for this very moment.
-        if self.sources.see_packages(now):
-            return
-        if tries:
-            self.loop.after(0.05, lambda: self.ask_restart(why, force, answer, tries - 1))
-        else:
-            answer("it cannot be told whether a package manager is at work")
+        def again() -> None:
+            if tries:
+                self.loop.after(0.05, lambda: self.ask_restart(why, force, answer, tries - 1))
+            else:
+                answer("it cannot be told whether a package manager or a snapshot is at work")
+
+        # Whether a package manager or a snapshot is at work is looked up for this very moment.
+        if not self.sources.see_packages(lambda: None if self.sources.see_snapshot(now) else again()):
+            again()
 
     def _ask_restart(self, why: str, force: bool) -> str:
         if self.runs.acting:

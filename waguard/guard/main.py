@@ -23,9 +23,11 @@ from waguard.guard.loop import Loop
 from waguard.guard.memory import Memory
 from waguard.guard.methods import Methods
 from waguard.guard.scribe import Scribe
-from waguard.guard.snapshot import compose
+from waguard.guard.snapshot import agent_facts, compose, probed
 from waguard.guard.sockets import Listener
 from waguard.guard.store import Store, sweep
+from waguard.guard.visited import diagnose
+from waguard.guard.visits import Visits
 from waguard.observe import Known, Observation, freeze
 from waguard.observe.conf import ConfFacts
 from waguard.settings import Settings, SettingsError
@@ -66,7 +68,11 @@ class Daemon:
         memory.load(self._clock.now(), self._clock.wall(), self._warn)
         self._guard = Guard(loaded, self._loop, self._clock, self._manager(loaded), self._disk, memory, self._event,
                             self._changed)
-        methods = Methods(self._guard, self._history, self._snapshot)
+        self._guard.visits = Visits(
+            loaded.doctor, self._loop, self._clock, options.run_dir, self._guard.manager.name != "systemd",
+            Store("doctor", options.run_dir, options.lib_dir, self._disk, self._warn), self._for_the_doctor, self._guard.evaluate,
+            self._warn_rarely)
+        methods = Methods(self._guard, self._history, self._snapshot, lambda: diagnose(self._guard))
         self._listeners = [
             Listener(self._loop, options.run_dir / "status", 0o666, None, methods.service(acting=False), self._warn),
             Listener(self._loop, options.run_dir / "control", 0o660, GROUP if os.geteuid() == 0 else None,
@@ -110,6 +116,10 @@ class Daemon:
             return Path(setting)
         seen: Observation[ConfFacts] = self._guard.sources.eyes.get("conf")
         return seen.value.pid_file if isinstance(seen, Known) else Path(layout.PID_FILE)
+
+    def _for_the_doctor(self) -> dict[str, Any]:
+        self._guard.look_along()
+        return {"agent": agent_facts(self._guard), "probed": probed(self._guard), "settings_dir": str(self._options.settings_dir)}
 
     def _snapshot(self) -> dict[str, Any]:
         return compose(self._guard, self._history, self._started, self._settings_error)

@@ -19,9 +19,12 @@ _YEAR = 366 * 86400.0
 class Methods:
     """All methods of io.waguard. ``who`` tells for a connection who is at its other end, ``settle`` sends what was queued."""
 
-    def __init__(self, guard: Guard, history: History, snapshot: Callable[[], Mapping[str, Any]]) -> None:
-        self._guard, self._history, self._snapshot = guard, history, snapshot
+    def __init__(self, guard: Guard, history: History, snapshot: Callable[[], Mapping[str, Any]],
+                 diagnosis: Callable[[], Mapping[str, Any]]) -> None:
+        self._guard, self._history, self._snapshot, self._diagnosis = guard, history, snapshot, diagnosis
         self._followers: dict[int, tuple[Connection, Call]] = {}
+        self._patients: list[tuple[Connection, Call]] = []
+        self._visiting = False
         self.who: Callable[[Connection], str] = lambda _connection: "somebody"
         self.settle: Callable[[Connection], None] = lambda _connection: None
         history.listeners.append(self._tell_followers)
@@ -29,7 +32,8 @@ class Methods:
     def service(self, acting: bool) -> Service:
         """What the control socket (``acting``) or the status socket offers."""
         reading: dict[str, Method] = {
-            "GetSnapshot": self.get_snapshot, "GetEvents": self.get_events, "GetSettings": self.get_settings}
+            "GetSnapshot": self.get_snapshot, "GetEvents": self.get_events, "GetSettings": self.get_settings,
+            "Diagnose": self.diagnose}
         orders: dict[str, Method] = {
             "SetVerbose": self.set_verbose, "Restart": self.restart, "Pause": self.pause, "Resume": self.resume}
         orders = {name: _order(method) if acting else _closed for name, method in orders.items()}
@@ -52,6 +56,37 @@ class Methods:
             # Those who have gone are forgotten here too: without events nobody else would, and who follows may be anybody.
             self._followers = {key: known for key, known in self._followers.items() if not known[0].closed}
             self._followers[id(connection)] = (connection, call)
+
+    def diagnose(self, connection: Connection, call: Call) -> None:
+        """Anybody may ask, and a visit takes seconds: so all who ask share one, and who has gone is forgotten at once."""
+        visits = self._guard.visits
+        if visits is None:
+            raise refused("this guard has no doctor")
+        if call.oneway:
+            return
+        self._patients = [known for known in self._patients if not known[0].closed]
+        self._patients.append((connection, call))
+        if not self._visiting:
+            self._visiting = True
+            visits.ask(self._visit_goes_on, self._visit_is_over)
+
+    def _visit_goes_on(self, title: str) -> None:
+        for connection, call in self._patients:
+            if call.more:
+                connection.reply(call, {"progress": title, "diagnosis": None}, continues=True)
+                self.settle(connection)
+
+    def _visit_is_over(self, problem: str) -> None:
+        patients, self._patients, self._visiting = self._patients, [], False
+        patients = [known for known in patients if not known[0].closed]
+        error = refused(problem, "waguardctl doctor --local looks without the guard")
+        diagnosis = self._diagnosis() if patients and not problem else {}
+        for connection, call in patients:
+            if problem:
+                connection.error(call, error.name, error.parameters)
+            else:
+                connection.reply(call, {"progress": None, "diagnosis": diagnosis})
+            self.settle(connection)
 
     def get_settings(self, connection: Connection, call: Call) -> None:
         connection.reply(call, {"settings": [

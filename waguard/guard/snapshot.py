@@ -15,7 +15,9 @@ from waguard.decide import restart, term
 from waguard.guard import journal
 from waguard.guard.events import History
 from waguard.guard.guard import Guard
+from waguard.guard.visited import Visited, places
 from waguard.judge.catalogue import CATALOGUE, Severity
+from waguard.judge.diagnosis import finding_json
 from waguard.judge.evidence import Evidence
 from waguard.judge.liveness import AgentState, Liveness
 from waguard.observe import Known
@@ -29,6 +31,7 @@ _EVENTS = 8
 def compose(guard: Guard, history: History, started: float, settings_error: Optional[str]) -> dict[str, Any]:
     """The snapshot of now."""
     evidence, live = guard.sources.evidence(), guard.live
+    visited = Visited(guard)
     return {
         "schema": SCHEMA,
         "at": round(evidence.wall, 3),
@@ -36,21 +39,45 @@ def compose(guard: Guard, history: History, started: float, settings_error: Opti
                   "settings_error": settings_error, "journal": journal.AVAILABLE, "notify": "NOTIFY_SOCKET" in os.environ,
                   "azure": guard.sources.on_azure, "backend": _backend(guard.manager)},
         "verdict": _verdict(guard, evidence, live),
-        "agent": _agent(guard, evidence, live),
+        "agent": {**_agent(guard, evidence, live), "outdated": visited.outdated},
         "policy": _policy(guard, evidence),
         "verbose": _verbose(guard, evidence),
-        "counters": _counters(guard),
-        "findings": [{"id": item.finding.id, "severity": item.finding.entry.severity.value, "cause": item.finding.entry.cause,
-                      "since": round(evidence.to_wall(item.since), 3), "evidence": item.finding.evidence,
-                      "summary": item.finding.entry.summary, "remedy": _remedy(item.finding.entry.remedy, guard)}
-                     for item in guard.book.standing()],
+        "counters": _counters(guard, visited),
+        "findings": [finding_json(item.finding, evidence.to_wall(item.since), places(guard)) for item in guard.book.standing()],
         "catalogue": {entry.id: entry.severity.value for entry in CATALOGUE.values()},
         "observers": {name: {"success": record.success, "duration": round(record.duration, 6),
                              "last_success": record.last_success, "error": record.error}
                       for name, record in guard.sources.eyes.records.items() if record.success is not None},
-        "probes": _probes(guard, evidence),
+        "probes": {**_probes(guard, evidence), **visited.probes},
+        "doctor": visited.doctor,
+        "backup": visited.backup,
+        "extensions": visited.extensions,
+        "logs": visited.logs,
         "events": history.since(last=_EVENTS),
     }
+
+
+def agent_facts(guard: Guard) -> dict[str, Any]:
+    """What the doctor need not find out by itself (judge/case.py, AgentFacts)."""
+    evidence, live = guard.sources.evidence(), guard.live
+    told = _agent(guard, evidence, live)
+    daemon, handler, versions = told["daemon"], told["handler"], told["versions"]
+    running = None if live is None or live.state is AgentState.UNKNOWN else daemon is not None
+    return {"unit": guard.memory.unit_name, "running": running, "daemon_pid": daemon["pid"] if daemon else 0,
+            "daemon_started": daemon["started"] if daemon else None, "handler_pid": handler["pid"] if handler else 0,
+            "daemon_version": versions["daemon"] or "", "goal_state_version": versions["goal_state"] or "",
+            "conf": str(guard.sources.conf_path()), "log": guard.settings.agent.log}
+
+
+def probed(guard: Guard) -> Optional[dict[str, Any]]:
+    """The guard's last probe of the wire server, for the doctor (observe/network.py, Target); None for none."""
+    evidence = guard.sources.evidence()
+    seen = evidence.wireserver
+    if not isinstance(seen, Known):
+        return None
+    return {"name": "wireserver", "address": guard.settings.network.wireserver, "success": seen.value.success,
+            "duration": seen.value.duration, "problem": seen.value.problem, "kind": seen.value.kind,
+            "at": evidence.to_wall(seen.at)}
 
 
 def _backend(manager: ServiceManager) -> str:
@@ -164,11 +191,11 @@ def _lease(guard: Guard, evidence: Evidence, lease: leases.Lease) -> dict[str, A
             "remaining": None if left is None else durations.show(left), "restart": lease.restart, "by": lease.by}
 
 
-def _counters(guard: Guard) -> dict[str, Any]:
+def _counters(guard: Guard, visited: Visited) -> dict[str, Any]:
     memory = guard.memory
     seen = guard.sources.eyes.get("log")
-    return {**memory.counters, "restarts": dict(memory.restarts),
-            "log_records": {"waagent": seen.value.counts.as_dict()} if isinstance(seen, Known) else {}}
+    waagent = {"waagent": seen.value.counts.as_dict()} if isinstance(seen, Known) else {}
+    return {**memory.counters, "restarts": dict(memory.restarts), "log_records": {**visited.log_records, **waagent}}
 
 
 def _probes(guard: Guard, evidence: Evidence) -> dict[str, Any]:
@@ -177,12 +204,3 @@ def _probes(guard: Guard, evidence: Evidence) -> dict[str, Any]:
         return {"wireserver": {"success": None, "duration": None, "at": None, "error": seen.why}}
     return {"wireserver": {"success": seen.value.success, "duration": round(seen.value.duration, 6),
                            "at": round(evidence.to_wall(seen.at), 3), "error": seen.value.problem or None}}
-
-
-def _remedy(text: str, guard: Guard) -> str:
-    daemon = guard.sources.track.daemon
-    values = {"{unit}": guard.memory.unit_name or "walinuxagent.service", "{conf}": str(guard.sources.conf_path()),
-              "{log}": guard.settings.agent.log, "{pid}": str(daemon.pid) if daemon else "PID"}
-    for name, value in values.items():
-        text = text.replace(name, value)
-    return text

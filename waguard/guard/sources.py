@@ -18,6 +18,7 @@ from waguard.observe.process import Process
 from waguard.observe.unit import UnitState
 from waguard.settings import Settings
 
+_FRESH = 5.0
 _FIRST = ("conf", "libdir", "log", "packages")
 
 Then = Callable[[], None]
@@ -87,6 +88,13 @@ class Sources:
         """False: a look is under way already, and ``then`` will not be called."""
         return self.eyes.look("packages", packages.transaction, then)
 
+    def see_snapshot(self, then: Then) -> bool:
+        """Is the backup extension at work? It walks over all processes, so it is asked only before a restart of a live agent.
+
+        False: a look is under way already, and ``then`` will not be called.
+        """
+        return self.eyes.look("snapshot", _snapshot_working, then)
+
     def see_processes(self) -> None:
         """A handful of reads in /proc, which never blocks."""
         unit = self.known_unit
@@ -109,7 +117,8 @@ class Sources:
             processes_unknown=self.track.problem, conf=self.eyes.get("conf"),
             log=Known(log.value.state, log.at) if isinstance(log, Known) else log, libdir=self.eyes.get("libdir"),
             wireserver=self._fresh_probe(now), disk_version=version.value if isinstance(version, Known) else None,
-            azure=self.on_azure, transaction=transaction.value if isinstance(transaction, Known) else None,
+            azure=self.on_azure, snapshot=self._fresh_snapshot(now),
+            transaction=transaction.value if isinstance(transaction, Known) else None,
             freezing=freeze.freezing(), disk_blocked_for=now - since if since is not None else 0.0)
 
     def _lib_dir(self) -> Path:
@@ -125,6 +134,10 @@ class Sources:
             self.eyes.look("wireserver", lambda: azure.probe(network.wireserver, network.probe_timeout),
                            deadline=network.probe_timeout + 5.0)
 
+    def _fresh_snapshot(self, now: float) -> Optional[bool]:
+        seen: Observation[Optional[bool]] = self.eyes.get("snapshot")
+        return seen.value if isinstance(seen, Known) and now - seen.at <= _FRESH else None
+
     def _fresh_probe(self, now: float) -> Observation[azure.Probe]:
         """A probe of more than two intervals ago says nothing of now."""
         if not self.on_azure:
@@ -133,6 +146,12 @@ class Sources:
         network = self._settings.network
         fresh = now - seen.at <= 2 * network.probe_interval + network.probe_timeout
         return seen if fresh else Unknown("the last probe is too old", now)
+
+
+def _snapshot_working() -> Optional[bool]:
+    from waguard.observe import snapshots
+
+    return snapshots.processes().working
 
 
 def _nothing() -> None:

@@ -8,11 +8,11 @@ with the higher sequence number wins. Files are small, versioned JSON, replaced 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
 
+from waguard.act.files import replace_file
 from waguard.guard.scribe import Scribe
 from waguard.observe import files
 
@@ -88,24 +88,6 @@ def set_aside(path: Path, suffix: str, why: str, warn: Callable[[str], None]) ->
         warn(f"{path} {why} and cannot be set aside: {error.strerror}")
 
 
-def replace_file(path: Path, data: bytes, durable: bool, mode: int = 0o600) -> None:
-    """Put ``data`` in the place of a file: whole or not at all. ``durable``: on the disk when this returns."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-    try:
-        with open(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(fd)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    if durable:
-        sync_directory(path.parent)
-
-
 def sweep(directory: Path, pattern: str) -> None:
     """Remove what a process that was killed in ``replace_file`` left behind. Only for directories that are ours alone."""
     for left in directory.glob(pattern):
@@ -113,12 +95,3 @@ def sweep(directory: Path, pattern: str) -> None:
             left.unlink()
         except OSError:
             pass  # It is in nobody's way; the file system may be read-only.
-
-
-def sync_directory(path: Path) -> None:
-    """Make a rename in the directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

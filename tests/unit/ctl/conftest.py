@@ -23,6 +23,7 @@ from waguard.guard.sockets import Listener
 from waguard.varlink import Call, Connection, Interface, RemoteError, Service
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "snapshot.json"
+DIAGNOSIS = DATA.with_name("diagnosis.json")
 Reply = Callable[[Connection, Call], None]
 ORDERS = ("SetVerbose", "Restart", "Pause", "Resume")
 
@@ -37,6 +38,8 @@ class FakeGuard:
         self.answers: dict[str, Any] = {
             "GetSnapshot": lambda: {"snapshot": self.snapshot},
             "GetEvents": lambda: {"events": self.snapshot["events"]},
+            "Diagnose": [{"progress": "the network", "diagnosis": None},
+                         {"progress": None, "diagnosis": json.loads(DIAGNOSIS.read_text())}],
             "SetVerbose": {"message": "verbose logging is on for 2h", "warnings": ["tokens in clear"]},
             "Restart": {"message": "the agent is being restarted"}, "Pause": {"message": "paused for 1h"},
             "Resume": {"message": "waguard works again"},
@@ -45,7 +48,7 @@ class FakeGuard:
         self.keep_following = False
         self._loop = Loop(Clock(), self.errors.append)
         interface = Interface(methods.DESCRIPTION.read_text(), {
-            name: self._method for name in ("GetSnapshot", "GetEvents", *ORDERS)})
+            name: self._method for name in ("GetSnapshot", "GetEvents", "Diagnose", *ORDERS)})
         service = Service("waguard", "waguard", "0", "", [interface])
         self._listeners = [Listener(self._loop, run_dir / name, 0o600, None, service, lambda _warning: None)
                            for name in ("status", "control")]
@@ -76,6 +79,9 @@ class FakeGuard:
                 connection.reply(call, {"events": [event]}, continues=True)
             if not self.keep_following:
                 connection.drop("that was all")
+        elif isinstance(found, list):
+            for number, reply in enumerate(found, 1):
+                connection.reply(call, reply, continues=number < len(found))
         else:
             connection.reply(call, found)
 

@@ -24,14 +24,15 @@ DATA = Path(__file__).resolve().parents[2] / "data"
 GOLDEN = DATA / "metrics.prom"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-SURFACE = {  # design §4; what later issues add is not here yet
+SURFACE = {  # design §4
     "build_info", "guard_up", "agent_up", "agent_handler_up", "agent_state", "agent_start_timestamp_seconds",
     "agent_heartbeat_timestamp_seconds", "agent_info", "agent_exits_total", "agent_restarts_total",
     "agent_restart_attempts_total", "agent_restart_failures_total", "agent_restart_budget_remaining",
     "agent_cpu_seconds_total", "agent_resident_memory_bytes", "verbose_logging",
     "verbose_lease_expiry_timestamp_seconds", "conf_changes_total", "conf_valid", "log_records_total", "probe_success",
     "probe_duration_seconds", "finding_active", "observer_success", "observer_duration_seconds",
-    "observer_last_success_timestamp_seconds",
+    "observer_last_success_timestamp_seconds", "agent_outdated", "log_signature_matches_total", "log_tree_bytes",
+    "extension_ready", "backup_ready", "backup_last_snapshot_timestamp_seconds", "backup_last_snapshot_success",
 }  # fmt: skip
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

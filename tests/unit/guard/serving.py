@@ -32,6 +32,7 @@ class FakeGuard:
         self.verbose = self
         self.memory = self
         self.policy = PolicyState()
+        self.visits: Any = None
 
     def turn_on(self, seconds: Optional[float], restart: bool, by: str, answer: Answer) -> None:
         self._told("on", seconds, restart, by)
@@ -73,12 +74,17 @@ class Serving:
         self.disk = Disk()
         self.history = History(root / "run", root / "lib", self.disk, 2000)
         self.history.load()
-        self.methods = Methods(self.guard, self.history, lambda: self.snapshot)  # type: ignore[arg-type]
+        self.diagnosed = 0
+        self.methods = Methods(self.guard, self.history, lambda: self.snapshot, self._diagnosis)  # type: ignore[arg-type]
         self.listeners = [
             Listener(self.loop, root / "status", 0o666, None, self.methods.service(acting=False), self.warnings.append),
             Listener(self.loop, root / "control", 0o660, None, self.methods.service(acting=True), self.warnings.append)]
         self.methods.who, self.methods.settle = self._who, self._settle
         self._thread = threading.Thread(target=self.loop.run)
+
+    def _diagnosis(self) -> Mapping[str, Any]:
+        self.diagnosed += 1
+        return {"number": self.diagnosed}
 
     def start(self) -> None:
         self._thread.start()

@@ -94,3 +94,22 @@ def test_every_finding_of_the_catalogue_can_be_spoken_of(heard: Heard) -> None:
     heard.enter(20.0)
     assert len(heard.events) == 2 * len(CATALOGUE)
     assert {fields.get("severity") for _, _, fields in heard.events} == {"critical", "warning", "info", None}
+
+
+def test_of_two_of_one_kind_the_one_that_blocks_counts() -> None:
+    """The backup extension's failed upgrade stands in the way of a snapshot, another extension's does not."""
+    one = Finding("extension-upgrade-failed", "the backup extension", (("handler", "VMSnapshot"),), blocks=True)
+    other = Finding("extension-upgrade-failed", "something else", (("handler", "Else"),))
+    for found in ([one, other], [other, one]):
+        heard = Heard()
+        heard.book.enter(found, 100.0)
+        (standing,) = heard.book.standing()
+        assert standing.finding.blocking and standing.finding.values == one.values
+        assert standing.finding.evidence == "; ".join(each.evidence for each in found)
+
+
+def test_evidence_of_hundreds_is_cut() -> None:
+    heard = Heard()
+    heard.book.enter([Finding("extension-not-ready", f"{number}: {'x' * 290}") for number in range(200)], 100.0)
+    evidence = heard.book.standing()[0].finding.evidence
+    assert evidence.endswith("; and more") and evidence.count("and more") == 1 and len(evidence) < 1500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -287,3 +288,83 @@ def test_a_follower_who_asks_for_something_else_in_between_waits(serving: Servin
             decoder.feed(sock.recv(65536))
             seen += list(decoder)
         assert [list(reply["parameters"]) for reply in seen] == [["events"], ["events"]]
+
+
+# The doctor
+
+
+class FakeVisits:
+    """Visits that go on and end when a test says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, Any]] = []
+
+    def ask(self, progress: Any, done: Any) -> None:
+        self.asked.append((progress, done))
+
+
+@pytest.fixture
+def visits(serving: Serving) -> FakeVisits:
+    serving.guard.visits = FakeVisits()
+    return serving.guard.visits  # type: ignore[no-any-return]
+
+
+def ask(serving: Serving, more: bool = False, oneway: bool = False, times: int = 1) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(30)
+    client.connect(str(serving.root / "status"))
+    client.sendall(varlink.encode({"method": "io.waguard.Diagnose", "more": more, "oneway": oneway}) * times)
+    return client
+
+
+def answer(client: socket.socket) -> dict[str, Any]:
+    data = b""
+    while not data.endswith(b"\0"):
+        data += client.recv(65536)
+    return json.loads(data[:-1])  # type: ignore[no-any-return]
+
+
+def test_all_who_ask_share_one_visit_and_one_diagnosis(serving: Serving, visits: FakeVisits) -> None:
+    asking, following = ask(serving), ask(serving, more=True)
+    wait(lambda: len(serving.methods._patients) == 2)
+    ((progress, done),) = visits.asked
+    serving.loop.soon(lambda: progress("the network"))
+    assert answer(following) == {"parameters": {"progress": "the network", "diagnosis": None}, "continues": True}
+    serving.loop.soon(lambda: done(""))
+    for client in (asking, following):
+        assert answer(client) == {"parameters": {"progress": None, "diagnosis": {"number": 1}}}
+        client.close()
+    ask(serving).close()
+    wait(lambda: len(visits.asked) == 2, "the next visit")
+
+
+def test_a_visit_that_failed_is_told_to_all(serving: Serving, visits: FakeVisits) -> None:
+    clients = [ask(serving), ask(serving, more=True)]
+    wait(lambda: len(serving.methods._patients) == 2)
+    serving.loop.soon(lambda: visits.asked[0][1]("the doctor hung up"))
+    for client in clients:
+        assert answer(client)["parameters"]["reason"] == "the doctor hung up"
+        client.close()
+    assert serving.diagnosed == 0
+
+
+def test_who_has_gone_or_wants_no_answer_is_not_kept(serving: Serving, visits: FakeVisits) -> None:
+    """Anybody may call, and a visit may take half a minute: what is kept for a caller must not outlive the caller."""
+    def come_and_go(**how: Any) -> None:
+        client = ask(serving, **how)
+        wait(lambda: serving.clients == 1)
+        client.close()
+        wait(lambda: not serving.clients)
+
+    come_and_go(oneway=True, times=1000)
+    assert visits.asked == [] and serving.methods._patients == []
+    for _ in range(50):
+        come_and_go()
+    assert len(visits.asked) == 1 and len(serving.methods._patients) == 1
+    serving.loop.soon(lambda: visits.asked[0][1](""))
+    wait(lambda: not serving.methods._patients)
+    assert serving.diagnosed == 0
+
+
+def test_a_guard_without_a_doctor(serving: Serving) -> None:
+    assert serving.error("Diagnose")[0] == "Refused"

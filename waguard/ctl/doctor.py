@@ -1,0 +1,121 @@
+"""``waguardctl doctor``: a fresh look at everything that could make a backup fail."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from waguard.ctl import common
+from waguard.ctl.common import clock, paint
+
+HELP = "look at everything afresh, and say what would make a backup fail and what to type next"
+EXAMPLES = ("waguardctl doctor", "waguardctl doctor --local", "waguardctl doctor --json | jq .result.backup")
+CAUSES = {
+    1: "Cause 1: the VM cannot reach what it needs",
+    2: "Cause 2: the agent does not work, is out of date or is misconfigured",
+    3: "Cause 3: the backup extension cannot be loaded or updated",
+    4: "Cause 4: the snapshot cannot be taken, or its status is not reported",
+    0: "Beside the causes of the article",
+}
+_COLOURS = {"critical": "red", "warning": "yellow", "info": "blue"}
+_TIMEOUT = 120.0
+
+
+def add(parser: Any) -> None:
+    parser.add_argument("--local", action="store_true", help="without a guard: look from here, as the user you are")
+    parser.add_argument("--all", action="store_true", help="show also what cannot be seen from inside a VM, and where to look")
+
+
+def run(args: Any) -> int:
+    """Exit status 0: nothing found; 2: findings of severity warning or critical; 1: could not look."""
+    progress = _Progress()
+    try:
+        diagnosis = _local(progress) if args.local else _asked(args, progress)
+    finally:
+        progress.clear()
+    common.emit(args, diagnosis, render(diagnosis, args.all))
+    return 2 if any(finding["severity"] in ("warning", "critical") for finding in diagnosis["findings"]) else 0
+
+
+def _asked(args: Any, progress: Any) -> dict[str, Any]:
+    found = None
+    for reply in common.stream(args, "Diagnose", {}, _TIMEOUT):
+        if reply.get("diagnosis") is not None:
+            found = reply["diagnosis"]
+        elif reply.get("progress"):
+            progress(str(reply["progress"]))
+    if not isinstance(found, dict):
+        raise common.unusable("it has no diagnosis")
+    return found
+
+
+def _local(progress: Any) -> dict[str, Any]:
+    from waguard.doctor import local
+    from waguard.settings import SettingsError
+
+    try:
+        return local.diagnose(progress)
+    except SettingsError as error:
+        raise common.Failure(str(error), "waguardctl config check") from error
+
+
+class _Progress:
+    """One line that is written over, on a terminal only."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr is not None and sys.stderr.isatty()
+        self._began = time.monotonic()
+
+    def __call__(self, title: str) -> None:
+        if self._shown:
+            sys.stderr.write(f"\r\x1b[Klooking at {common.plain(title)} ...")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def render(diagnosis: dict[str, Any], everything: bool = False) -> str:
+    """The screen: the verdict first, then findings by the article's causes, the likeliest first, then each part in a line."""
+    told = common.tidy(diagnosis)
+    lines = [_headline(told["backup"])]
+    if told["backup"]["link"] and told["backup"]["ready"] is False:
+        lines.append(f"  {paint('broken link', 'dim')}  {told['backup']['link']}")
+    for reason in told["backup"]["unknowns"]:
+        lines.append(f"  {paint('not known', 'dim')}    {reason}")
+    for cause in _in_order(told["findings"]):
+        lines += ["", paint(CAUSES.get(cause, f"Cause {cause}"), "bold")]
+        lines += [_finding(finding, told["at"]) for finding in told["findings"] if finding["cause"] == cause]
+    lines += ["", paint("Looked at", "bold"), *_parts(told["parts"])]
+    if everything or told["backup"]["ready"] is False:
+        lines += ["", paint("Cannot be seen from inside a VM", "bold")]
+        lines += [f"  {one['what']}\n      {paint('→', 'dim')} {one['step']}" for one in told["beyond"]]
+    if not told["privileged"]:
+        lines += ["", paint("Looked at without root: much could not be told.", "yellow")]
+    return "\n".join(lines)
+
+
+def _headline(backup: dict[str, Any]) -> str:
+    word, colour = {True: ("ready", "green"), False: ("not ready", "red"), None: ("unknown", "yellow")}[backup["ready"]]
+    return f"{paint(f'● backup {word}', colour)}  {paint(backup['says'], 'bold')}"
+
+
+def _in_order(findings: list[dict[str, Any]]) -> list[int]:
+    """Causes in the order of their first finding; the findings come gravest first."""
+    return list(dict.fromkeys(finding["cause"] for finding in findings))
+
+
+def _finding(finding: dict[str, Any], now: float) -> str:
+    level = paint(finding["severity"].ljust(8), _COLOURS.get(finding["severity"], "yellow"))
+    since = "" if finding["since"] is None else "  " + paint(f"since {clock(finding['since'], now)}", "dim")
+    return f"  {level}  {paint(finding['id'], 'bold')}: {finding['summary']}{since}\n            {finding['evidence']}\n" \
+           f"            {paint('→', 'dim')} {finding['remedy']}"
+
+
+def _parts(parts: list[dict[str, Any]]) -> list[str]:
+    marks = {True: paint("✓", "green"), False: paint("✗", "red"), None: paint("?", "yellow")}
+    width = max((len(part["title"]) for part in parts), default=0)
+    return [f"  {marks[part['ok']]} {part['title'].ljust(width)}  {part['says']}" for part in parts]

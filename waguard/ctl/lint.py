@@ -1,0 +1,42 @@
+"""``waguardctl lint``: waagent.conf as the agent reads it, and what its writer may not have meant."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+from waguard.ctl import common
+
+HELP = "check a waagent.conf: what the agent does not read, or reads otherwise than it looks"
+EXAMPLES = ("waguardctl lint", "waguardctl lint ./waagent.conf", "waguardctl lint --json ./waagent.conf")
+
+
+def add(parser: Any) -> None:
+    parser.add_argument("file", nargs="?", metavar="FILE", help="default: the waagent.conf of this machine")
+
+
+def run(args: Any) -> int:
+    """Exit status 0: nothing to say; 2: there are problems; 1: the file cannot be read."""
+    from pathlib import Path
+
+    from waguard.agent import conf
+    from waguard.observe import conf as observed
+    from waguard.observe import files
+
+    path = Path(args.file) if args.file else observed.find("auto")
+    try:
+        parsed = conf.parse(files.read(path, observed.LIMIT))
+    except FileNotFoundError:
+        raise common.Failure(f"{common.plain(path)}: there is no such file",
+                             "" if args.file else "name the file that the agent uses: waguardctl lint FILE") from None
+    except files.Unusable as error:
+        denied = os.strerror(errno.EACCES) in str(error)
+        raise common.Failure(common.plain(error), "try it with sudo" if denied else "") from None
+    refusal = conf.refusal(parsed)
+    problems = [*([refusal] if refusal is not None else []), *conf.lint(parsed)]
+    result = {"file": str(path), "usable": refusal is None,
+              "problems": [{"line": one.line, "id": one.id, "key": one.key or None, "message": one.message} for one in problems]}
+    text = "\n".join(common.plain(f"{path}:{one.line}: {one.id}: {one.message}") for one in problems)
+    common.emit(args, result, text or f"{common.plain(path)}: good")
+    return 2 if problems else 0

@@ -1,0 +1,33 @@
+"""What the event of a changed waagent.conf says. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from waguard.agent import confdiff
+from waguard.observe.conf import ConfFacts
+
+_NAMED = 5
+
+
+def tell(before: Optional[ConfFacts], after: ConfFacts) -> tuple[str, dict[str, Any]]:
+    """The message and the fields, without secrets. ``before``: what was read the last time; None after the guard's own start.
+
+    Fields: ``path``; and where the keys are known ``keys`` (of the first five), ``changes`` (those with old and new value) and
+    ``changed`` (how many there are).
+    """
+    fields: dict[str, Any] = {"path": str(after.path)}
+    if not after.valid:
+        return after.problem, fields
+    said = f"{after.path} was changed"
+    if before is None or before.path != after.path:
+        return f"{said}; the agent reads it at its next start", fields
+    if not before.valid:
+        return f"{said} and can be used again; the agent reads it at its next start", fields
+    found = confdiff.compare(before.values, after.values)
+    fields["changed"] = len(found)
+    if not found:
+        return f"{said}, but every setting in it is what it was", fields
+    fields["keys"] = ", ".join(change.key for change in found[:_NAMED])
+    fields["changes"] = confdiff.describe(found, _NAMED)
+    return f"{said}: {fields['changes']}; the agent reads it at its next start", fields
