@@ -24,8 +24,9 @@ COMMANDS = {
     "agent-unit.txt": f"systemctl status --no-pager --full {agent.UNIT}; systemctl show {agent.UNIT}",
     "processes.txt": "ps -eo pid,ppid,stat,wchan:20,lstart,args --forest",
     "mounts.txt": "cat /proc/self/mountinfo",
+    "extensions.txt": f"tail -v -n +1 {agent.LIB}/*-*/config/HandlerSt* {agent.LIB}/*-*/status/*",
 }
-TREES = ("var/lib/waguard", "run/waguard")
+TREES = ("var/lib/waguard", "run/waguard", "var/log/azure")
 
 
 def directory_for(test: str) -> Path:
