@@ -80,7 +80,7 @@ class LivenessSettings:
     heartbeat_stale: float = _duration("65m", "age of the [HEARTBEAT] line from which it counts as missed", "1s")
     hung_checks: int = _count(2, "suspect looks in a row before the agent is called hung", 1, 100)
     handler_missing: float = _duration("5m", "time a daemon may be without its handler child", "1s")
-    provisioning_limit: float = _duration("35m", "time provisioning may take before it is reported", "1m")
+    provisioning_limit: float = _duration("35m", "time provisioning may take before it is reported", "1s")
     pass_limit: float = _duration("2h", "time an extension pass may hold a restart back", "1m")
 
 

@@ -246,7 +246,8 @@ def _duplicate(found: Assignment, earlier: list[int]) -> Problem:
 def _judge_value(conf: Conf, known: Key, found: Assignment) -> list[Problem]:
     problems = []
     dead = known.standing in (Standing.REMOVED, Standing.UNREAD)
-    if not dead and found.value is not None and _convert(known, found.value) is None:
+    default = found.value is not None and found.value == spelt(known.default)
+    if not dead and found.value is not None and not default and _convert(known, found.value) is None:
         used = spelt(conf.value(found.key))
         wanted = "y or n" if known.kind is Kind.SWITCH else "a whole number"
         what = f"{found.key}={shown_value(found)} is not {wanted}"

@@ -293,7 +293,7 @@ class Guard:
                                           leased=self.verbose.lease is not None, failing=failing)
         own = finding_rules.judge(evidence, live, standing, self.settings)
         seen = self.visits.findings if self.visits is not None else ()
-        self.book.enter((*own, *(one for one in seen if finding_rules.counts(one))), evidence.now)
+        self.book.enter((*own, *(one for one in seen if one.id not in finding_rules.OWN)), evidence.now)
 
     # -- acting -------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,8 @@ _PAUSE = 2.0
 """Seconds from a visit that failed to the next one that is asked for: anybody may ask."""
 _KEPT = 3600.0
 """Seconds for which what a visit said holds at least."""
+_AGAIN = 60.0
+"""Seconds from a visit that found something new to the one that confirms it: a probe may have failed once by chance."""
 _BOOTED = 90.0
 """Seconds after the boot in which the network need not be up yet, so that the first regular visit would tell of its absence."""
 Progress = Callable[[str], None]
@@ -145,6 +147,7 @@ class Visits:
         self._open, self.ended, self.problem = None, self._clock.now(), problem
         if self._child is not None and self._child.poll() is None and result is None:
             self._child.kill()  # Without systemd nobody else would; one that hangs in the kernel dies when that lets go.
+        known = {one.id for one in self.findings}
         if result is not None:
             try:
                 self.told, self.failures = read(result), 0
@@ -158,7 +161,8 @@ class Visits:
             self.failures += 1
             if self.failures >= 3:
                 self.told = None  # What was true half an hour ago need not be true now.
-        self._plan(self._settings.interval)
+        news = any(one.id not in known for one in self.findings)
+        self._plan(min(_AGAIN, self._settings.interval) if news else self._settings.interval)
         waiting, self._waiting = self._waiting, []
         self._changed()
         for _, done in waiting:

@@ -80,9 +80,9 @@ _ENTRIES = (
           "An administrator masked the unit: it cannot be started, also not at the next boot. waguard keeps its hands off.",
           "if that is not wanted: systemctl unmask {unit} && systemctl enable --now {unit}", link=Link.GOAL_STATE, blocks=True),
     Entry("agent-disabled", Severity.WARNING, 2, "the agent's unit is disabled",
-          "The agent will not come up at the next boot. Package updates have been seen to do this (WALinuxAgent #2646). waguard"
-          " keeps its hands off a disabled unit that is down.",
-          "if that is not wanted: systemctl enable --now {unit}"),
+          "The agent will not come up at the next boot. Package updates have been seen to do this (WALinuxAgent #2646). If it is "
+          "down it stays down: waguard keeps its hands off a disabled unit.",
+          "if that is not wanted: systemctl enable --now {unit}", link=Link.GOAL_STATE),
     Entry("agent-stopped", Severity.WARNING, 2, "the agent does not run, and that is somebody's wish",
           "It was stopped on request, a package manager is at work on it, a start condition of its unit does not hold, or "
           "disable_agent makes it sleep. waguard keeps its hands off until that is over.",

@@ -10,7 +10,6 @@ from waguard.judge.catalogue import Finding
 from waguard.judge.evidence import Evidence
 from waguard.judge.liveness import AgentState, Liveness, Rest
 from waguard.observe import Known
-from waguard.observe.probes import Kind
 from waguard.settings import Settings
 
 CRASH_LOOP = 3
@@ -20,7 +19,6 @@ OWN = frozenset((
     "agent-restart-exhausted", "conf-missing", "conf-unreadable", "extensions-disabled", "verbose-left-on",
     "wireserver-unreachable", "observer-failing"))
 """What is told here, every few seconds; the doctor's older word on the same does not count beside it."""
-_ANSWERS_BADLY = frozenset((Kind.SILENT, Kind.SLOW, Kind.CLOSED, Kind.STATUS, Kind.GARBAGE))
 _DISK_BLOCKED = 90.0
 
 
@@ -40,17 +38,6 @@ def judge(evidence: Evidence, live: Liveness, standing: Standing, settings: Sett
             *_surroundings(evidence, live), *_guard(standing))
 
 
-def counts(finding: Finding) -> bool:
-    """Does this word of the doctor's count beside what is told here?
-
-    On the wire server only that it takes a connection is told here; that it takes one and then does not answer as it should, only
-    the doctor sees.
-    """
-    if finding.id == "wireserver-unreachable":
-        return dict(finding.values).get("kind") in _ANSWERS_BADLY
-    return finding.id not in OWN
-
-
 def _agent(evidence: Evidence, live: Liveness, settings: Settings) -> Iterator[Finding]:
     by_state = {AgentState.NOT_INSTALLED: "agent-not-installed", AgentState.DOWN: "agent-not-running",
                 AgentState.HUNG: "agent-hung", AgentState.HANDLER_MISSING: "agent-handler-missing"}
@@ -61,7 +48,8 @@ def _agent(evidence: Evidence, live: Liveness, settings: Settings) -> Iterator[F
     if live.rest is Rest.MASKED:
         yield Finding("agent-masked", live.why)
     ends = len(live.history.exits)
-    if ends >= CRASH_LOOP:
+    # The loop is over when the agent has lived as long as the delay between two starts takes to begin anew.
+    if ends >= CRASH_LOOP and (evidence.daemon is None or evidence.now - live.history.exits[-1] < settings.restart.reset_after):
         yield Finding("agent-crash-loop", f"the daemon ended by itself {ends} times within the last 15 minutes")
     if live.state is AgentState.PROVISIONING and evidence.daemon is not None:
         handler = evidence.handler
@@ -69,7 +57,8 @@ def _agent(evidence: Evidence, live: Liveness, settings: Settings) -> Iterator[F
         if since > settings.liveness.provisioning_limit:
             yield Finding("agent-provisioning", live.why)
     if live.blocked:
-        yield Finding("agent-unkillable", f"in state D at {live.history.blocked_looks} looks in a row: {', '.join(live.blocked)}")
+        yield Finding("agent-unkillable", f"in state D at {live.history.blocked_looks} looks in a row: {', '.join(live.blocked)}",
+                      (("pid", live.blocked[0].partition("/")[0]),))
     if live.suspect:
         yield Finding("status-not-reported", live.why)
 
@@ -79,7 +68,8 @@ def _unit(evidence: Evidence, live: Liveness) -> Iterator[Finding]:
         return
     unit = evidence.unit.value
     if unit.disabled:
-        yield Finding("agent-disabled", f"systemctl is-enabled {unit.name}: {unit.file_state}")
+        rests = live.rest is Rest.DISABLED
+        yield Finding("agent-disabled", live.why if rests else f"systemctl is-enabled {unit.name}: {unit.file_state}", blocks=rests)
     if unit.restart in ("no", "") and not unit.masked:
         yield Finding("agent-autorestart-missing", f"{unit.name} has Restart={unit.restart or 'no'}")
 

@@ -296,6 +296,7 @@ def test_lint_bad_values() -> None:
     assert "its default, none" in found[3]
     assert lint("Extensions.WaitForCloudInitTimeout=60") == [(1, "conf-bad-value")]
     assert "has no effect" in messages("Extensions.WaitForCloudInitTimeout=60")[0]
+    assert lint("Extensions.WaitForCloudInitTimeout=3600") == [], "what the agent does anyway"
     assert lint("Debug.AutoUpdateHotfixFrequency=x\nProvisioning.Enabled=maybe\n") == []
     assert lint("AutoUpdate.Enabled=n\nAutoUpdate.UpdateToLatestVersion=no")[0] == (2, "conf-bad-value")
     assert "its default, n:" in messages("AutoUpdate.Enabled=n\nAutoUpdate.UpdateToLatestVersion=no")[0]

@@ -35,6 +35,7 @@ class Turning(Loop):
             self.turn(0.01)
 
     def close(self) -> None:
+        self._woken = True  # A thread that is late must not write to a descriptor that by then is another's.
         self._epoll.close()
         os.close(self._wake_read)
         os.close(self._wake_write)

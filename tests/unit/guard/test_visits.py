@@ -196,6 +196,15 @@ def test_regular_visits(tmp_path: Path, loop: Turning, disk: Disk, doctor: FakeD
     assert world.changes == changes
 
 
+def test_news_is_looked_at_again_soon(world: World, doctor: FakeDoctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And then it is no news any more: the next visit is a regular one, which is far off here."""
+    monkeypatch.setattr("waguard.guard.visits._AGAIN", 0.01)
+    world.ask()
+    world.loop.until(lambda: world.changes == 2, "the visit that confirms")
+    world.loop.settle()
+    assert world.changes == 2
+
+
 def test_none_where_they_are_switched_off(tmp_path: Path, loop: Turning, disk: Disk, doctor: FakeDoctor,
                                           monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("waguard.guard.visits._FIRST", 0.0)

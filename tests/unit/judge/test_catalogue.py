@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,11 @@ class TestEntry:
     def test_text(self, entry: Entry) -> None:
         for text in (entry.summary, entry.meaning, entry.remedy):
             assert text.isascii() and "\n" not in text and "  " not in text
+
+    def test_lab(self, entry: Entry) -> None:
+        """A scenario in which a real machine has that fault."""
+        scenarios = Path(__file__).parents[2] / "lab"
+        assert any(f'"{entry.id}"' in path.read_text() for path in scenarios.glob("test_*.py"))
 
 
 def test_ids_are_unique_and_keys() -> None:

@@ -16,7 +16,6 @@ from waguard.judge.findings import Standing
 from waguard.judge.liveness import History
 from waguard.observe import Unknown
 from waguard.observe.azure import Probe
-from waguard.observe.probes import Kind
 from waguard.observe.unit import UnitState
 from waguard.settings import Settings
 
@@ -91,6 +90,13 @@ def test_is_raised_with_its_evidence(name: str) -> None:
     assert expected in raise_it()[name]
 
 
+def test_the_remedy_names_the_process_that_sleeps() -> None:
+    watch = Watch(evidence(handler=handler(blocked=("ExtHandler",))))
+    live = watch.go_on(times=3)
+    raised = {item.id: dict(item.values) for item in findings.judge(watch.found, live, Standing(), Settings())}
+    assert raised["agent-unkillable"] == {"pid": "101"}
+
+
 def test_every_finding_of_the_guards_own_is_raised_by_something() -> None:
     """Those that the guard leaves to the doctor are raised in tests/unit/judge/parts."""
     assert set(RAISED) - {"status-not-reported", "filesystem-frozen"} == findings.OWN
@@ -120,6 +126,12 @@ class TestAnAgentThatRests:
     ])
     def test_is_reported_and_not_called_a_fault(self, shown: Evidence, name: str) -> None:
         assert name in found(shown) and "agent-not-running" not in found(shown)
+        raised = findings.judge(shown, look(shown), Standing(), Settings())
+        assert [one.blocking for one in raised if one.id == name] == [True], "nobody is there to take a snapshot"
+
+    def test_one_that_is_disabled_and_runs_takes_snapshots(self) -> None:
+        shown = evidence(unit=seen(replace(RUNNING, file_state="disabled")))
+        assert [one.blocking for one in findings.judge(shown, look(shown), Standing(), Settings())] == [False]
 
 
 class TestAnAgentThatProvisions:
@@ -163,18 +175,12 @@ class TestTheWireServer:
         raised = {item.id for item in findings.judge(shown, hang(shown), Standing(), Settings())}
         assert raised == {"wireserver-unreachable", "status-not-reported"}
 
-    @pytest.mark.parametrize(("kind", "counts"), [
-        (Kind.DROPPED, False), (Kind.REFUSED, False), (Kind.NO_ROUTE, False), (Kind.DENIED, False),
-        (Kind.STATUS, True), (Kind.GARBAGE, True), (Kind.SILENT, True), (Kind.SLOW, True), (Kind.CLOSED, True)])
-    def test_the_doctors_word_counts_where_only_an_answer_tells(self, kind: str, counts: bool) -> None:
-        """Here a connection is tried and no question asked."""
-        word = Finding("wireserver-unreachable", "it answers with HTTP status 500", (("address", "x:80"), ("kind", kind)))
-        assert findings.counts(word) is counts
 
-
-def test_the_doctors_word_on_what_is_told_here_does_not_count_beside_it() -> None:
-    assert not findings.counts(Finding("conf-missing", "it was a while ago"))
-    assert findings.counts(Finding("imds-unreachable", "no answer"))
+@pytest.mark.parametrize(("ago", "over"), [(599, False), (601, True)])
+def test_a_crash_loop_is_over_when_the_delay_between_starts_begins_anew(ago: float, over: bool) -> None:
+    ends = History(exits=(NOW - ago - 200, NOW - ago - 100, NOW - ago))
+    assert ("agent-crash-loop" not in found(evidence(), history=ends)) is over
+    assert "agent-crash-loop" in found(down(DIED), history=ends), "it has not lived since"
 
 
 def test_a_write_may_take_as_long_as_a_snapshots_freeze() -> None:

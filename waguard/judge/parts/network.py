@@ -46,7 +46,7 @@ def _azure(network: Network) -> Iterator[Finding]:
             why = "a route refuses it (unreachable, prohibit or blackhole)" if refused else "the kernel knows no way"
             yield Finding("no-route-to-wireserver", f"there is no route to {host}: {why}", (("address", host),))
         else:
-            yield Finding("wireserver-unreachable", _sentence(target), (("address", address), ("kind", target.kind)))
+            yield Finding("wireserver-unreachable", _sentence(target), (("address", address),))
     lost = {_host(address) for address in wire} if network.routable is False else set()
     for target in network.named("hostplugin"):
         if target.success is False and _host(target.address) not in lost:

@@ -74,10 +74,6 @@ def test_each_address_has_a_finding_of_its_own(name: str, finding: str, kind: st
     assert found.findings[0].evidence == f"{ADDRESSES[name]} does not answer" and found.findings[0].evidence in found.says
 
 
-def test_how_the_wire_server_failed_is_told_for_the_guard_which_sees_less() -> None:
-    assert judge(bad("wireserver", Kind.STATUS)).findings[0].values == (("address", WIRE), ("kind", "status"))
-
-
 def test_an_address_of_a_reused_result_says_so() -> None:
     assert judge(bad("imds", reused=True)).findings[0].evidence.endswith("(asked less than a minute ago)")
 
