@@ -70,7 +70,8 @@ def test_a_healthy_machine_has_nothing_but_what_debian_ships(doctor: Doctor) -> 
     told = doctor.diagnose()
 
     assert {one["id"]: one["severity"] for one in told["findings"]} == dict.fromkeys(SHIPPED, "info")
-    assert {part["name"]: part["ok"] for part in told["parts"]} == dict.fromkeys((part["name"] for part in told["parts"]), True)
+    # Whether CPUs that are busy now are busy for long is not known at once.
+    assert [part for part in told["parts"] if part["ok"] is not True and part["name"] != "load"] == []
     assert told["backup"]["ready"] is True
 
 
@@ -106,16 +107,24 @@ def test_verbose_that_nothing_will_turn_off(vm: Machine, doctor: Doctor) -> None
 
 
 def test_verbose_on_a_lease_is_no_finding(vm: Machine, doctor: Doctor) -> None:
-    guard = Guard(vm)
+    guard, agent = Guard(vm), Agent(vm)
+
+    def restarted(before: int) -> int:
+        """Waits until it has been, and returns the new daemon."""
+        return vm.wait_until(lambda: (pid := agent.daemon_pid()) not in (0, before) and pid, 60, "the agent to be restarted")
+
+    daemon = agent.daemon_pid()
     guard.ctl("verbose", "on", "--for", "10m")
     try:
+        daemon = restarted(daemon)
         vm.wait_until(lambda: "\nLogs.Verbose=y\n" in vm.read(CONF), 10, "the lease to begin")
         vm.wait_until(lambda: guard.snapshot()["agent"]["conf"]["verbose"], 10, "the guard to see it")
         assert set(doctor.findings()) == SHIPPED
     finally:
         guard.ctl("verbose", "off")
     vm.wait_until(lambda: "\nLogs.Verbose=n\n" in vm.read(CONF), 10, "the lease to end")
-    Agent(vm).wait_for_turn()
+    restarted(daemon)
+    agent.wait_for_turn()
 
 
 @contextmanager

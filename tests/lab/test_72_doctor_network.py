@@ -98,8 +98,8 @@ def test_a_healthy_network_has_no_finding(doctor: Doctor) -> None:
 
 
 @pytest.mark.parametrize(("mode", "words", "kind"), [
-    ("refused", ("168.63.129.16:80", "refused"), "refused"),
-    ("blackhole", ("168.63.129.16:80", "no answer", "within 2 s"), "dropped"),
+    ("refused", ("168.63.129.16:80", "refuses the connection"), "refused"),
+    ("blackhole", ("168.63.129.16:80", "does not take a connection within 2 s"), "dropped"),
     ("error500", ("168.63.129.16:80", "HTTP status 500"), "status"),
     ("garbage", ("168.63.129.16:80", "not with what was asked for"), "garbage"),
     ("silent", ("168.63.129.16:80", "takes the connection but says nothing within 2 s"), "silent"),
@@ -137,7 +137,7 @@ def test_storage_does_not_answer(doctor: Doctor, mode: str, words: str) -> None:
     with doctor.under(mood(doctor, mode, "storage"), "storage-unreachable", STORAGE, words) as finding:
         told = doctor.ask()
         assert f"https://{STORAGE}/" in finding["remedy"]
-        assert grave(told) == {"storage-unreachable"}
+        assert grave(told) == set(), "a snapshot does not need it while the host answers"
         assert kinds(told)["dns"] == "ok"
         assert ready(told) == (True, [], None)
 
@@ -146,21 +146,16 @@ def test_storage_has_no_name_any_more(doctor: Doctor) -> None:
     hosts = changed(doctor, f"cp /etc/hosts /etc/hosts.lab && sed -i /{STORAGE}/d /etc/hosts", "mv /etc/hosts.lab /etc/hosts")
     with doctor.under(hosts, "storage-unreachable", f"{STORAGE} cannot be resolved"):
         told = doctor.ask()
-        assert grave(told) == {"storage-unreachable"}
+        assert grave(told) == set()
         assert kinds(told)["dns"] == "unresolved"
 
 
 def test_no_route_to_the_wire_server(doctor: Doctor) -> None:
     routes = changed(doctor, "ip route del 168.63.129.16 && ip route del default",
                      "ip route add default via 10.0.0.1; ip route add 168.63.129.16 via 10.0.0.1")
-    # The guard's own word is that of its connection: the network is unreachable.
-    with doctor.under(routes, "no-route-to-wireserver", "168.63.129.16", "the kernel knows no way",
-                       also=("wireserver-unreachable",)):
+    with doctor.under(routes, "no-route-to-wireserver", "168.63.129.16", "Network is unreachable"):
         told = doctor.ask()
-        unreachable = next(one for one in told["findings"] if one["id"] == "wireserver-unreachable")
-        assert "unreachable" in unreachable["evidence"]
-        blocked, causes, link = ready(told)
-        assert (blocked, set(causes), link) == (False, {"no-route-to-wireserver", "wireserver-unreachable"}, GOAL_STATE)
+        assert ready(told) == (False, ["no-route-to-wireserver"], GOAL_STATE)
         assert network(told)["says"] == "there is no route to the wire server"
     assert ready(doctor.ask()) == (True, [], None)
 
@@ -168,7 +163,7 @@ def test_no_route_to_the_wire_server(doctor: Doctor) -> None:
 def test_a_route_that_refuses(doctor: Doctor) -> None:
     route = changed(doctor, "ip route replace unreachable 168.63.129.16", "ip route del unreachable 168.63.129.16; "
                     "ip route replace 168.63.129.16 via 10.0.0.1")
-    with doctor.under(route, "no-route-to-wireserver", "168.63.129.16", "a route refuses it", also=("wireserver-unreachable",)):
+    with doctor.under(route, "no-route-to-wireserver", "168.63.129.16", "No route to host"):
         pass
 
 
@@ -181,7 +176,7 @@ def test_a_network_that_swallows_everything(doctor: Doctor) -> None:
         waited = time.monotonic() - started
         told = json.loads(ran.out)["result"]
         print(f"nothing answers: took {told['took']:.3f} s, with the waiting {waited:.3f} s")
-        assert grave(told) >= {"wireserver-unreachable", "hostplugin-unreachable", "imds-unreachable", "storage-unreachable"}
+        assert grave(told) >= {"wireserver-unreachable", "hostplugin-unreachable", "imds-unreachable"}
         assert told["took"] < PROBES * PROBE_TIMEOUT
         assert kinds(told) == {**dict.fromkeys(("wireserver", "hostplugin", "imds", "storage"), "dropped"), "dns": "ok"}
     assert ready(doctor.ask()) == (True, [], None)

@@ -212,6 +212,17 @@ def test_a_snapshot_that_never_comes_to_an_end(vm: Machine, doctor: Doctor, back
     healthy(doctor)
 
 
+@contextmanager
+def key_away(machine: Machine) -> Iterator[str]:
+    """Without the private key for the settings of extensions. The agent has it from the goal state, once."""
+    keys = machine.run(f"find {LIB} -maxdepth 1 -name '*.prv' -size +0").out.split()
+    machine.run(f"mkdir -p /root/keys && mv {' '.join(keys)} /root/keys/")
+    try:
+        yield ", ".join(keys)
+    finally:
+        machine.run(f"mv /root/keys/* {LIB}/")
+
+
 def test_snapshots_that_failed(doctor: Doctor, backup: Backup, handler: Handler) -> None:
     """Though the agent calls all of them a success."""
     for code, written, name, blocks in (
@@ -220,6 +231,10 @@ def test_snapshots_that_failed(doctor: Doctor, backup: Backup, handler: Handler)
         handler.wait_for_code(backup.ask(f"fail:{code}"), written)
         doctor.wait_for(says("snapshot-failed", f"code {code}, {name}: "), 40, name)
         assert ready(doctor.ask()) == ((False, ["snapshot-failed"], BY_RESULT) if blocks else (True, [], None)), name
+
+    with key_away(backup.machine) as key:
+        handler.wait_for_code(backup.ask("fail:16"), 16)
+        doctor.wait_for(says("snapshot-failed", f".prv is missing from {LIB}"), 40, f"{key} to be missed")
 
     handler.wait_for_code(backup.ask("fail:76"), 76)
     doctor.wait_for(says("snapshot-failed", "code 76, "), 40, "code 76")

@@ -246,7 +246,7 @@ def _duplicate(found: Assignment, earlier: list[int]) -> Problem:
 def _judge_value(conf: Conf, known: Key, found: Assignment) -> list[Problem]:
     problems = []
     dead = known.standing in (Standing.REMOVED, Standing.UNREAD)
-    default = found.value is not None and found.value == spelt(known.default)
+    default = known.default is not None and found.value == spelt(known.default)
     if not dead and found.value is not None and not default and _convert(known, found.value) is None:
         used = spelt(conf.value(found.key))
         wanted = "y or n" if known.kind is Kind.SWITCH else "a whole number"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from waguard.agent.conf import KEYS, Assignment, Conf, parse, shown_key, spelt
+from waguard.agent.conf import KEYS, Assignment, Conf, shown_key, spelt
 from waguard.agent.shown import MASK, shown
 
 Values = tuple[tuple[str, str], ...]
@@ -30,11 +30,6 @@ class Change:
         return f"{self.key}: {self.old} -> {self.new}"
 
 
-def changes(before: bytes, after: bytes) -> tuple[Change, ...]:
-    """What the agent would read otherwise from one file than from the other: keys that it knows first, each group sorted."""
-    return compare(values(parse(before)), values(parse(after)))
-
-
 def values(conf: Conf) -> Values:
     """What a file sets. Of keys that the agent does not read the first hundred count."""
     found: dict[str, str] = {}
@@ -50,7 +45,7 @@ def values(conf: Conf) -> Values:
 
 
 def compare(before: Values, after: Values) -> tuple[Change, ...]:
-    """The same for two files of which only this much is still known."""
+    """What the agent reads otherwise from one file than from the other: keys that it knows first, each group sorted."""
     old, new = dict(before), dict(after)
     keys = sorted((key for key in {*old, *new} if old.get(key) != new.get(key)), key=lambda key: (key not in KEYS, key))
     found = [_known(key, old, new) if key in KEYS else _unread(key, old, new) for key in keys]

@@ -62,12 +62,6 @@ def ids_of(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in words if _ID.fullmatch(word)))[:_IDS]
 
 
-def pretty_of(text: str) -> str:
-    """PRETTY_NAME for a person, one printable line; "" when there is none."""
-    name = _fields(text).get("PRETTY_NAME", "")
-    return "".join(char for char in name if char.isprintable())[:100].strip()
-
-
 def manager(ids: Sequence[str]) -> str:
     """The package manager of a distribution: one of MANAGERS, or "" when it is not known or has none."""
     for name in ids:

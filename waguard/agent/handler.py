@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, Optional
@@ -102,11 +102,15 @@ class Status:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that is ever said of a settings file. ``protected``: it has protectedSettings that are not null; None if no JSON."""
+    """All that is ever said of a settings file. ``protected``: it has protectedSettings that are not null; None if no JSON.
+
+    ``thumbprint``: of the certificate they are encrypted for, "" for none; to look for its files, and never to be shown.
+    """
 
     json: bool
     empty: bool
     protected: Optional[bool]
+    thumbprint: str = field(default="", repr=False)
 
 
 _FOLDER = re.compile(r"([^-/]+)-([0-9]{1,9}(?:\.[0-9]{1,9}){0,7})")
@@ -190,7 +194,7 @@ def status(data: bytes) -> Status:
 
 
 def settings(data: bytes) -> Settings:
-    """What may be said of a settings file: is it JSON, and does it have protectedSettings. Never a value of it.
+    """What may be said of a settings file: is it JSON, does it have protectedSettings, and for whom. Never a value of those.
 
     An empty one is what the agent writes for an extension without settings. Raises Unreadable(HALF) for one that is cut off.
     """
@@ -202,13 +206,15 @@ def settings(data: bytes) -> Settings:
         if error.fault is Fault.HALF:
             raise
         return Settings(False, False, None)
-    found = None
+    found, thumbprint = None, ""
     runtime = tree.get("runtimeSettings") if isinstance(tree, dict) else None
     first = runtime[0] if isinstance(runtime, list) and runtime else None
     inner = first.get("handlerSettings") if isinstance(first, dict) else None
     if isinstance(inner, dict):
         found = inner.get("protectedSettings")
-    return Settings(True, False, found not in (None, "", {}))
+        named = inner.get("protectedSettingsCertThumbprint")
+        thumbprint = named if isinstance(named, str) and re.fullmatch(r"[0-9A-Fa-f]{8,128}", named, re.ASCII) else ""
+    return Settings(True, False, found not in (None, "", {}), thumbprint)
 
 
 def code_of(value: object) -> Optional[int]:

@@ -17,7 +17,7 @@ OWN = frozenset((
     "agent-not-installed", "agent-not-running", "agent-hung", "agent-handler-missing", "agent-stopped", "agent-masked",
     "agent-crash-loop", "agent-provisioning", "agent-unkillable", "agent-disabled", "agent-autorestart-missing",
     "agent-restart-exhausted", "conf-missing", "conf-unreadable", "extensions-disabled", "verbose-left-on",
-    "wireserver-unreachable", "observer-failing"))
+    "wireserver-unreachable", "no-route-to-wireserver", "observer-failing"))
 """What is told here, every few seconds; the doctor's older word on the same does not count beside it."""
 _DISK_BLOCKED = 90.0
 
@@ -69,7 +69,8 @@ def _unit(evidence: Evidence, live: Liveness) -> Iterator[Finding]:
     unit = evidence.unit.value
     if unit.disabled:
         rests = live.rest is Rest.DISABLED
-        yield Finding("agent-disabled", live.why if rests else f"systemctl is-enabled {unit.name}: {unit.file_state}", blocks=rests)
+        why = live.why if rests else f"systemctl is-enabled {unit.name}: {unit.file_state}"
+        yield Finding("agent-disabled", why, blocks=rests)
     if unit.restart in ("no", "") and not unit.masked:
         yield Finding("agent-autorestart-missing", f"{unit.name} has Restart={unit.restart or 'no'}")
 
@@ -94,7 +95,8 @@ def _conf(evidence: Evidence, standing: Standing) -> Iterator[Finding]:
 def _surroundings(evidence: Evidence, live: Liveness) -> Iterator[Finding]:
     wireserver = evidence.wireserver
     if isinstance(wireserver, Known) and not wireserver.value.success:
-        yield Finding("wireserver-unreachable", wireserver.value.problem)
+        lost = wireserver.value.routable is False
+        yield Finding("no-route-to-wireserver" if lost else "wireserver-unreachable", wireserver.value.problem)
     if evidence.disk_blocked_for > _DISK_BLOCKED:
         yield Finding("filesystem-frozen", f"a write of waguard has been asleep for {durations.show(evidence.disk_blocked_for)}")
 

@@ -21,12 +21,16 @@ DMI = Path("/sys/class/dmi/id/chassis_asset_tag")
 
 @dataclass(frozen=True)
 class Probe:
-    """One question. ``problem`` is empty when it was answered. ``duration`` in seconds; ``kind``: observe/probes.py, Kind."""
+    """One question. ``problem`` is empty when it was answered. ``duration`` in seconds; ``kind``: observe/probes.py, Kind.
+
+    ``routable``: when it was not answered, has the kernel a route; None for not known.
+    """
 
     success: bool
     duration: float
     problem: str = ""
     kind: str = ""
+    routable: Optional[bool] = None
 
 
 def on_azure(setting: str = "auto", tag: Path = DMI) -> Optional[bool]:
@@ -46,4 +50,7 @@ def probe(address: str, timeout: float) -> Probe:
     if where is None:
         return Probe(False, 0.0, f"{address[:100]!r} is no address with a port", Kind.NO_ADDRESS)
     told = probes.http(*where, "/?comp=versions", timeout, wanted=b"<Versions")
-    return Probe(told.kind == Kind.OK, time.monotonic() - started, f"{address} {told.problem}" if told.problem else "", told.kind)
+    took = time.monotonic() - started
+    if told.kind == Kind.OK:
+        return Probe(True, took, kind=told.kind)
+    return Probe(False, took, f"{address} {told.problem}", told.kind, probes.routable(where[0]))

@@ -30,15 +30,14 @@ class Options:
     """Settings of /etc/azure/vmbackup.conf that matter; the extension's defaults where it sets nothing.
 
     ``timeout``: seconds until safefreeze thaws by itself. ``freeze_wait``: seconds the extension waits for the freeze.
-    ``write_log`` False silences extension.log. ``problem``: why the file does not tell; the defaults hold then.
+    ``write_log`` False silences extension.log. ``only_local``: mounts of other machines are not asked for. ``problem``: why the
+    file does not tell; the defaults hold then.
     """
 
     timeout: float = vmsnapshot.FREEZE_TIMEOUT
     freeze_wait: float = vmsnapshot.FREEZE_WAIT
-    mounts_to_skip: tuple[str, ...] = ()
     method: str = ""
     write_log: bool = True
-    logging_off: bool = False
     only_local: bool = False
     present: bool = False
     problem: str = ""
@@ -85,10 +84,8 @@ def options(root: Path = Path("/")) -> Options:
     return Options(
         timeout=seconds("timeout", vmsnapshot.FREEZE_TIMEOUT),
         freeze_wait=seconds("safefreezewaitinseconds", vmsnapshot.FREEZE_WAIT),
-        mounts_to_skip=tuple(one.strip() for one in values.get("mountstoskip", "").split(",") if one.strip())[:100],
         method=values.get("snapshotmethod", "")[:40], write_log=values.get("writelog", "True") == "True",
-        logging_off=values.get("loggingoff", "0") not in ("0", ""), only_local=values.get("onlylocalfilesystems", "") == "True",
-        present=True)
+        only_local=values.get("onlylocalfilesystems", "") == "True", present=True)
 
 
 def scripts(folder: Optional[Path], root: Path = Path("/")) -> Scripts:

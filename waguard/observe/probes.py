@@ -232,7 +232,7 @@ def _refusal(error: OSError, timeout: float) -> Told:
     if error.errno == errno.ECONNREFUSED:
         return Told(Kind.REFUSED, "refuses the connection")
     if error.errno in _ROUTELESS:
-        return Told(Kind.NO_ROUTE, f"cannot be reached: {error.strerror}")
+        return Told(Kind.NO_ROUTE, f"cannot be reached: {error.strerror} (no route, or one that refuses)")
     if error.errno == errno.EPERM:
         return Told(Kind.DENIED, f"may not be connected to from here: {error.strerror} (a local firewall or sandbox)")
     return Told(Kind.FAILED, f"cannot be connected to: {error.strerror or error}")

@@ -89,6 +89,7 @@ class Snapshots:
     """``present``: a folder of VMSnapshotLinux is there; ``version`` and ``folder`` are of the one the agent worked on last.
 
     ``outcome``: of the newest request, None if it could not be told. ``sequence`` and ``settings_at``: the newest settings;
+    ``keys_missing``: what is not there of the certificate that they are encrypted for (".crt", ".prv"), None if not known.
     ``accepted``: the number the extension accepted last. ``result`` and ``result_at`` (file time): the status of that number.
     ``result_problem``: why the status file is none. ``problem``: what else could not be read.
     """
@@ -111,6 +112,7 @@ class Snapshots:
     options: Options = Options()
     scripts: Scripts = Scripts()
     problem: str = ""
+    keys_missing: Optional[tuple[str, ...]] = None
 
     @property
     def last_success_ok(self) -> Optional[bool]:
@@ -139,10 +141,10 @@ def look(agent: AgentFacts, now_wall: float, root: Path = Path("/"), proc: Path 
     return Snapshots(
         present=True, installed=extensions.installed(found), version=place.folder.text, folder=str(place.path),
         outcome=None if newest.problem else vmsnapshot.outcome(request, now_wall),
-        sequence=newest.sequence, settings_at=newest.settings_at, settings_protected=newest.protected, accepted=newest.accepted,
-        result=newest.result, result_at=newest.result_at, result_problem=newest.result_problem, processes=running, lock=held,
-        history=_history(past, now_wall), options=backupconf.options(root),
-        scripts=backupconf.scripts(place.path, root), problem=newest.problem or place.problem)
+        sequence=newest.sequence, settings_at=newest.settings_at, settings_protected=newest.protected,
+        accepted=newest.accepted, result=newest.result, result_at=newest.result_at, result_problem=newest.result_problem,
+        keys_missing=newest.keys_missing, processes=running, lock=held, history=_history(past, now_wall),
+        options=backupconf.options(root), scripts=backupconf.scripts(place.path, root), problem=newest.problem or place.problem)
 
 
 @dataclass
@@ -154,6 +156,7 @@ class _Newest:
     sequence: Optional[int] = None
     settings_at: Optional[float] = None
     protected: Optional[bool] = None
+    keys_missing: Optional[tuple[str, ...]] = None
     accepted: Optional[int] = None
     result: Optional[Result] = None
     result_at: Optional[float] = None
@@ -170,7 +173,7 @@ class _Newest:
                  for at in [extensions.modified(path)] if at is not None]
         if dated:
             self.settings_at, self.sequence = max(dated)
-            self._protected(settings["", self.sequence])
+            self._settings(settings["", self.sequence])
         wanted = self.sequence
         if wanted is None:
             wanted = max((number for extension, number in statuses if not extension), default=None)
@@ -178,11 +181,15 @@ class _Newest:
         if path is not None:
             self._status(path)
 
-    def _protected(self, path: Path) -> None:
+    def _settings(self, path: Path) -> None:
         try:
-            self.protected = self.reader.read(path, handler.MAX_BYTES, handler.settings).protected
+            said = self.reader.read(path, handler.MAX_BYTES, handler.settings)
         except (FileNotFoundError, Unreadable, files.Unusable):
-            pass  # Not known; the status tells more.
+            return  # Not known; the status tells more.
+        self.protected = said.protected
+        if said.thumbprint:
+            names = [self.place.path.parent / f"{said.thumbprint}{suffix}" for suffix in (".crt", ".prv")]
+            self.keys_missing = tuple(one.suffix for one in names if not os.path.lexists(one))
 
     def _status(self, path: Path) -> None:
         self.result_at = extensions.modified(path)

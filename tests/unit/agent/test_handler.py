@@ -153,6 +153,12 @@ class TestSettings:
     def test_only_whether_something_is_protected_is_told(self, inner: dict[str, object], wanted: bool) -> None:
         assert handler.settings(self.settings(**inner)) == handler.Settings(True, False, wanted)
 
+    @pytest.mark.parametrize("named, wanted", [
+        ("0123ABCDEF" * 4, "0123ABCDEF" * 4), ("", ""), (7, ""), (None, ""), ("../../etc/shadow", ""), ("A" * 200, "")])
+    def test_the_certificate_is_named_if_it_is_a_name(self, named: object, wanted: str) -> None:
+        found = handler.settings(self.settings(protectedSettings="MIIB…", protectedSettingsCertThumbprint=named))
+        assert found.thumbprint == wanted and (not wanted or wanted not in repr(found))
+
     def test_an_empty_file_is_an_extension_without_settings(self) -> None:
         assert handler.settings(b"") == handler.Settings(False, True, None)
 

@@ -78,6 +78,8 @@ RAISED: dict[str, tuple[Callable[[], dict[str, str]], str]] = {
     "extensions-disabled": (lambda: found(evidence(conf=seen(conf(extensions_enabled=False)))), "Extensions.Enabled=n"),
     "verbose-left-on": (lambda: found(evidence(conf=seen(conf(verbose=True, verbose_line=12)))), "/etc/waagent.conf:12: Logs.Verbose=y"),
     "wireserver-unreachable": (lambda: found(evidence(wireserver=seen(Probe(False, 5.0, "no answer")))), "no answer"),
+    "no-route-to-wireserver": (lambda: found(evidence(wireserver=seen(Probe(False, 0.0, "Network is unreachable", routable=False)))),
+                               "Network is unreachable"),
     "status-not-reported": (lambda: found(evidence(libdir=seen(libdir(1000.0)))), "not been written for 16m40s"),
     "filesystem-frozen": (lambda: found(evidence(disk_blocked_for=91.0)), "asleep for 1m31s"),
     "observer-failing": (lambda: found(evidence(), Standing(failing=(("log", "no answer within 5 s"),))), "log: no answer within 5 s"),
@@ -174,6 +176,11 @@ class TestTheWireServer:
         shown = evidence(libdir=seen(libdir(1.0)), wireserver=seen(Probe(False, 5.0, "no answer")))
         raised = {item.id for item in findings.judge(shown, hang(shown), Standing(), Settings())}
         assert raised == {"wireserver-unreachable", "status-not-reported"}
+
+    @pytest.mark.parametrize(("routable", "name"), [
+        (False, "no-route-to-wireserver"), (True, "wireserver-unreachable"), (None, "wireserver-unreachable")])
+    def test_one_fault_has_one_name(self, routable: Optional[bool], name: str) -> None:
+        assert set(found(evidence(wireserver=seen(Probe(False, 0.0, "x", routable=routable))))) == {name}
 
 
 @pytest.mark.parametrize(("ago", "over"), [(599, False), (601, True)])

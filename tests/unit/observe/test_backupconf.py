@@ -33,7 +33,7 @@ class TestOptions:
     def test_all_that_matter(self, tmp_path: Path) -> None:
         put(tmp_path / backupconf.VMBACKUP, "[SnapshotThread]\nfsfreeze: True\ntimeout = 90\nSafeFreezeWaitInSeconds: 100\nMountsToSkip = /a, /b,\n"
             "SnapshotMethod: onlyHost\nWriteLog: False\nLoggingOff: 1\nonlyLocalFilesystems: True\n[Monitor]\nRun=yes\n")
-        assert backupconf.options(tmp_path) == Options(90.0, 100.0, ("/a", "/b"), "onlyHost", False, True, True, True)
+        assert backupconf.options(tmp_path) == Options(90.0, 100.0, "onlyHost", False, True, True)
 
     @pytest.mark.parametrize("word, writes", [("True", True), ("true", False), ("1", False), ("", False)])
     def test_words_are_compared_as_the_extension_does(self, tmp_path: Path, word: str, writes: bool) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -24,10 +26,10 @@ GOOD = TRACKING.format(reference="50484330 (PHC0)", offset="0.000006523 seconds 
 NONE = "exit 1"
 
 
-def look(root: Path, chrony: str = NONE, timedate: str = NONE, state: object = None, wall: float = 1000.0, now: float = 10.0) -> ClockSync:
+def look(root: Path, chrony: str = NONE, state: object = None, wall: float = 1000.0, now: float = 10.0) -> ClockSync:
     programs = root / "programs"
     programs.mkdir(exist_ok=True)
-    return clocksync.look(state, wall, now, root, program(programs / "chronyc", chrony), program(programs / "timedatectl", timedate))  # type: ignore[arg-type]
+    return clocksync.look(state, wall, now, root, program(programs / "chronyc", chrony))  # type: ignore[arg-type]
 
 
 def said(text: str) -> str:
@@ -48,7 +50,8 @@ class TestChrony:
 
     def test_not_synchronised(self, tmp_path: Path) -> None:
         text = TRACKING.format(reference="00000000 ()", offset="0.000000001 seconds fast", leap="Not synchronised")
-        found = look(tmp_path, said(text), said("NTPSynchronized=yes\n"))
+        plant(tmp_path, {"run/systemd/timesync/synchronized": ""})
+        found = look(tmp_path, said(text))
         assert found.synchronised is False and found.by == "chrony" and "no source" in found.why
 
     def test_its_own_clock_is_no_source(self, tmp_path: Path) -> None:
@@ -60,30 +63,29 @@ class TestChrony:
         assert (tmp_path / "args").read_text() == "args: -n tracking\n"
 
 
-class TestTimedate:
+class TestTimesyncd:
     @pytest.mark.parametrize("chrony", [NONE, "echo '506 Cannot talk to daemon'; exit 1", "echo garbage"])
     def test_where_chrony_does_not_tell(self, tmp_path: Path, chrony: str) -> None:
-        found = look(tmp_path, chrony, said("NTP=yes\nNTPSynchronized=yes\n"))
-        assert (found.synchronised, found.by, found.offset) == (True, "the kernel", None)
-
-    @pytest.mark.parametrize(("ntp", "why"), [("NTP=no\n", "no time service is on"), ("NTP=yes\n", "though a time service is on"), ("", "keeps the clock right")])
-    def test_not_synchronised(self, tmp_path: Path, ntp: str, why: str) -> None:
-        found = look(tmp_path, NONE, said(f"{ntp}NTPSynchronized=no\n"))
-        assert found.synchronised is False and why in found.why
-
-
-class TestElse:
-    def test_the_mark_of_timesyncd(self, tmp_path: Path) -> None:
         plant(tmp_path, {"run/systemd/timesync/synchronized": ""})
-        assert (look(tmp_path).synchronised, look(tmp_path).by) == (True, "systemd-timesyncd")
+        found = look(tmp_path, chrony)
+        assert (found.synchronised, found.by, found.offset) == (True, "systemd-timesyncd", None)
 
-    def test_nobody_tells(self, tmp_path: Path) -> None:
-        found = look(tmp_path, "echo no >&2; exit 1", "sleep 600")
+    @pytest.mark.parametrize(("age", "told"), [(599.0, None), (601.0, False), (-100.0, False)])
+    def test_without_its_mark(self, tmp_path: Path, age: float, told: Optional[bool]) -> None:
+        """Its directory is of the future where the clock was set back since; that takes it no nearer to the true time."""
+        (tmp_path / "run/systemd/timesync").mkdir(parents=True)
+        os.utime(tmp_path / "run/systemd/timesync", (1000.0 - age, 1000.0 - age))
+        assert look(tmp_path).synchronised is told
+
+
+class TestNobody:
+    def test_tells(self, tmp_path: Path) -> None:
+        found = look(tmp_path, "echo no >&2; exit 1")
         assert found.synchronised is None
-        assert found.why == "neither chronyc (exit status 1: no) nor timedatectl (no answer within 2 s) tells"
+        assert found.why == "neither chronyc (exit status 1: no) nor systemd-timesyncd (it does not run) tells"
 
-    def test_neither_program_is_there(self, tmp_path: Path) -> None:
-        found = clocksync.look(None, 1.0, 1.0, tmp_path, "/nowhere/chronyc", "/nowhere/timedatectl")
+    def test_is_there(self, tmp_path: Path) -> None:
+        found = clocksync.look(None, 1.0, 1.0, tmp_path, "/nowhere/chronyc")
         assert found.synchronised is None and "No such file" in found.why
 
 

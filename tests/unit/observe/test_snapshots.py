@@ -59,6 +59,18 @@ class TestOutcome:
         assert seen.outcome is wanted, what
         assert seen.processes.daemon == (4711 if daemon else None)
 
+    @pytest.mark.parametrize("there, missing", [((".crt", ".prv"), ()), ((".crt",), (".prv",)), ((), (".crt", ".prv"))])
+    def test_the_certificate_of_the_settings(self, tmp_path: Path, vm: Extension, there: tuple[str, ...], missing: tuple[str, ...]) -> None:
+        vm.settings(7, thumbprint="ABCDEF0123")
+        for suffix in there:
+            (vm.path.parent / f"ABCDEF0123{suffix}").touch(0o000)
+        assert look(tmp_path).keys_missing == missing
+
+    def test_settings_without_a_certificate(self, tmp_path: Path, vm: Extension) -> None:
+        assert look(tmp_path).keys_missing is None
+        vm.settings(7, thumbprint="")
+        assert look(tmp_path).keys_missing is None
+
     @pytest.mark.parametrize("age, wanted", [(5 * MINUTE, Outcome.RUNNING), (11 * MINUTE, Outcome.NO_RESULT)])
     def test_newer_settings_without_a_status_of_theirs(self, tmp_path: Path, vm: Extension, proc: Proc, age: float, wanted: Outcome) -> None:
         vm.settings(8, age, protected="SECRET").status(status("1"), 7, DAY).old(6, status("1"), 2 * DAY).mrseq(7)

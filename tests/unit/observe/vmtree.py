@@ -45,8 +45,9 @@ class Extension:
                                                             "supports_multi_config": multi, "extension_status": None}), age)
         return self
 
-    def settings(self, number: int = 7, age: float = HOUR, protected: Optional[str] = None, extension: str = "") -> Extension:
-        inner = {"publicSettings": {"taskId": "SECRET"}, "protectedSettings": protected, "protectedSettingsCertThumbprint": "SECRET"}
+    def settings(self, number: int = 7, age: float = HOUR, protected: Optional[str] = None, extension: str = "",
+                 thumbprint: str = "SECRET") -> Extension:
+        inner = {"publicSettings": {"taskId": "SECRET"}, "protectedSettings": protected, "protectedSettingsCertThumbprint": thumbprint}
         put(self.path / f"config/{extension and extension + '.'}{number}.settings", json.dumps({"runtimeSettings": [{"handlerSettings": inner}]}), age)
         return self
 

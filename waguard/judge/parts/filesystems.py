@@ -24,6 +24,7 @@ _INODES = 10000
 _DEAD = frozenset((errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ESHUTDOWN,
                    errno.ENODEV, errno.ENXIO))
 """Answers of a mount whose server or device is gone."""
+_REMOTE = frozenset(("nfs", "nfs4", "cifs", "smb3"))
 
 
 def judge(case: Case) -> Part:
@@ -31,7 +32,7 @@ def judge(case: Case) -> Part:
     systems = case.filesystems.value if isinstance(case.filesystems, Known) else None
     mounts = case.mounts.value if isinstance(case.mounts, Known) else None
     findings = (*(_places(systems, case.settings.resources) if systems is not None else ()),
-                *(_mounts(mounts) if mounts is not None else ()))
+                *(_mounts(mounts, case) if mounts is not None else ()))
     says = [_space(case.filesystems.value) if isinstance(case.filesystems, Known) else case.filesystems.why,
             _answers(case.mounts.value) if isinstance(case.mounts, Known) else case.mounts.why]
     told = systems is not None and mounts is not None and all(place.space is not None for place in systems.places[:2])
@@ -69,11 +70,13 @@ def _full(space: Space, settings: ResourceSettings) -> bool:
     return space.free < _GIB and (space.size - space.free) * 100 >= settings.disk_used * space.size
 
 
-def _mounts(mounts: Mounts) -> Iterator[Finding]:
+def _mounts(mounts: Mounts, case: Case) -> Iterator[Finding]:
+    local = isinstance(case.snapshots, Known) and case.snapshots.value.options.only_local
     for one in mounts.mounts:
         if _dead(one):
             since = f" for {durations.show(one.since)}" if one.since else ""
-            yield Finding("mount-unresponsive", f"{one.point} ({one.type}) does not answer{since}: {one.problem}",
+            spared = "; the backup extension does not ask it (onlyLocalFilesystems)" if local and one.type in _REMOTE else ""
+            yield Finding("mount-unresponsive", f"{one.point} ({one.type}) does not answer{since}: {one.problem}{spared}",
                           (("mount", one.point),))
 
 

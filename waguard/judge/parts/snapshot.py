@@ -65,7 +65,7 @@ def _result(case: Case, seen: Snapshots) -> Iterator[Finding]:
         disks = f", {result.disks_failed} of {result.disks} disks failed" if result.disks_failed else ""
         said = f"; it says: {result.message}" if result.message else ""
         portal = f" (portal: {failure.portal})" if failure.portal else ""
-        evidence = f"code {failure.number}, {failure.name}: {failure.meaning}{disks}{portal}{said}"
+        evidence = f"code {failure.number}, {failure.name}: {failure.meaning}{disks}{portal}{_keys(case, seen)}{said}"
         values = _values(case, seen, ("code", str(failure.number)))
         yield Finding("snapshot-failed", evidence, values, blocks=not failure.retryable)
 
@@ -76,7 +76,14 @@ def _no_result(case: Case, seen: Snapshots) -> str:
         return f"settings {seen.sequence} have no valid status{since}: {seen.result_problem}"
     kept = ", and they still hold what the extension removes when it begins" if seen.settings_protected else ""
     before = f"; the extension's last number is {seen.accepted}" if seen.accepted not in (None, seen.sequence) else ""
-    return f"settings {seen.sequence} have no status{since}{kept}{before}"
+    return f"settings {seen.sequence} have no status{since}{kept}{before}{_keys(case, seen)}"
+
+
+def _keys(case: Case, seen: Snapshots) -> str:
+    """Without both, the extension cannot read what it is asked for (code 16)."""
+    if not seen.keys_missing:
+        return ""
+    return f"; of the certificate of its settings {' and '.join(seen.keys_missing)} is missing from {case.agent.lib_dir}"
 
 
 def _overdue(case: Case, seen: Snapshots) -> Iterator[Finding]:

@@ -12,8 +12,10 @@ import pytest
 from waguard.judge.case import Case, Part
 from waguard.judge.parts import filesystems as part
 from waguard.observe import Known, Unknown
+from waguard.observe.backupconf import Options
 from waguard.observe.filesystems import Filesystems, Place
 from waguard.observe.mounts import Asked, Mounts
+from waguard.observe.snapshots import Snapshots
 from waguard.observe.statvfs import Space
 from waguard.settings import ResourceSettings, Settings
 
@@ -116,6 +118,13 @@ class TestMounts:
         found = judge(mounts=(late, DATA))
         assert told(found) == [("mount-unresponsive", "/mnt/nfs")] and found.ok is False
         assert found.findings[0].evidence == "/mnt/nfs (nfs4) does not answer: no answer within 3 s" and found.facts["unresponsive"] == ["/mnt/nfs"]
+
+    @pytest.mark.parametrize(("kind", "spared"), [("nfs4", True), ("cifs", True), ("fuse.sshfs", False)])
+    def test_one_that_the_backup_extension_does_not_ask(self, kind: str, spared: bool) -> None:
+        late = dataclasses.replace(NFS, type=kind, answers=False, problem="no answer within 3 s")
+        snapshots = Known(Snapshots(options=Options(only_local=True)), 1.0)
+        found = part.judge(Case(1.0, 1.0, True, True, Settings(), mounts=Known(Mounts((late,), 0, (), "x"), 1.0), snapshots=snapshots))
+        assert found.findings[0].evidence.endswith("does not ask it (onlyLocalFilesystems)") is spared
 
     def test_one_that_has_been_hanging(self) -> None:
         stuck = dataclasses.replace(NFS, answers=False, problem="process 7 of waguard still hangs in it", since=700.0)

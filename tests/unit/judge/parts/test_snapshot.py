@@ -75,6 +75,12 @@ class TestResult:
     def test_76_that_is_761(self) -> None:
         assert dict(failed(76, health=761).findings[0].values)["code"] == "761"
 
+    def test_settings_that_cannot_be_decrypted(self) -> None:
+        bad = Result("error", 16, "boom", WALL - HOUR, True)
+        found = judge(outcome=Outcome.FAILED, result=bad, keys_missing=(".crt", ".prv"))
+        assert "; of the certificate of its settings .crt and .prv is missing from /var/lib/waagent" in found.findings[0].evidence
+        assert "certificate of" not in judge(outcome=Outcome.FAILED, result=bad, keys_missing=()).findings[0].evidence
+
     def test_how_many_disks(self) -> None:
         assert "1 of 3 disks failed" in failed(76, disks=3, disks_failed=1).findings[0].evidence
 
