@@ -51,20 +51,26 @@ class Ran:
         return (self.problem or ended) + (f": {said[-1][:200]}" if said else "")
 
 
+def _environment(more: Optional[Mapping[str, str]]) -> dict[str, str]:
+    inherited = {"TMPDIR": os.environ["TMPDIR"]} if "TMPDIR" in os.environ else {}
+    return {**inherited, "PATH": PATH, **ENVIRONMENT, **(more or {})}
+
+
 def run(argv: Sequence[str], timeout: float, limit: int = 65536, environment: Optional[Mapping[str, str]] = None) -> Ran:
     """Run ``argv`` and wait for its end, ``timeout`` seconds at most and a fifth of a second for its death. Never raises.
 
     Its working directory is /, and it leads a session of its own, all of which is killed when the time is up or it has written
     more than ``limit`` bytes of output. What does not die, asleep in the kernel (state D), is left behind and not waited for;
     what it started and left in the background is not waited for either. ``environment`` is added to PATH, LC_ALL and HOME;
-    nothing is inherited. ``argv[0]`` has to lie on a filesystem that answers: nothing bounds the time of execve itself.
+    only TMPDIR is inherited, the one place where waguard-doctor's sandbox lets its programs write. ``argv[0]`` has to lie on a
+    filesystem that answers: nothing bounds the time of execve itself.
     """
     import subprocess
 
     _undead[:] = [process for process in _undead if process.poll() is None]
     try:
         process = subprocess.Popen(list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   env={"PATH": PATH, **ENVIRONMENT, **(environment or {})}, cwd="/", start_new_session=True)
+                                   env=_environment(environment), cwd="/", start_new_session=True)
     except (OSError, ValueError, IndexError, UnicodeError) as error:  # ValueError: a NUL in a word
         return Ran(None, "", "", f"cannot be started: {getattr(error, 'strerror', None) or error}")
     heard = _Heard(process, limit)

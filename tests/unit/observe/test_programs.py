@@ -46,11 +46,13 @@ def test_what_cannot_be_started_is_said_and_not_raised(argv: list[str], problem:
     assert ran.code is None and ran.problem.startswith(problem) and ran.trouble
 
 
-def test_it_is_closed_in() -> None:
-    """No terminal, no input, no variables of the caller, a session of its own, the root directory."""
-    ran = sh("cat; pwd; echo $LC_ALL $HOME $SECRET $MORE; ps -o sid= -p $$; echo $$", MORE="more")
+def test_it_is_closed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No terminal, no input, no variables of the caller but one, a session of its own, the root directory."""
+    monkeypatch.setenv("SECRET", "secret")
+    monkeypatch.setenv("TMPDIR", "/var/tmp")
+    ran = sh("cat; pwd; echo $LC_ALL $HOME $SECRET $MORE $TMPDIR; ps -o sid= -p $$; echo $$", MORE="more")
     directory, variables, session, pid = ran.output.split("\n")[:4]
-    assert (directory, variables) == ("/", "C.UTF-8 / more")
+    assert (directory, variables) == ("/", "C.UTF-8 / more /var/tmp")
     assert session.strip() == pid.strip() != str(os.getsid(0))
 
 
