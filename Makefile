@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 ARGS ?=
 
-.PHONY: help demo test check lab deb clean
+.PHONY: help demo test browser check lab deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +13,11 @@ demo: ## the main job on a throw-away VM in a folder; ARGS=--once ends by itself
 
 test: ## unit tests on every Python 3.9-3.13 found, integration tests on the first
 	@tools/test $(ARGS)
+
+browser: ## the status page in a real Chromium, which root installs; screenshots in browser-artefacts/
+	@tools/browser
+	@tools/venv test
+	@.venv/test/bin/python -m pytest tests/browser $(ARGS)
 
 check: ## ruff, mypy --strict, shellcheck, exposure of the units
 	@tools/check
@@ -26,4 +31,4 @@ lab: deb ## scenarios on real systemd with the real waagent (root); ARGS=-k name
 	@.venv/test/bin/python -m pytest tests/lab --numprocesses=4 --durations=10 $(ARGS)
 
 clean: ## remove what was built
-	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis lab-artefacts ./*.egg-info
+	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis lab-artefacts browser-artefacts ./*.egg-info

@@ -7,154 +7,25 @@ import gzip
 import json
 import os
 import re
-import selectors
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any
 
 import pytest
+from exporting import DATA, ROOT, Exporter, FakeGuard
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from waguard import __version__, varlink
 from waguard.exporter import main as exporter_main
 
-DATA = Path(__file__).resolve().parents[1] / "data"
-ROOT = Path(__file__).resolve().parents[2]
 GONE = b"waguard_guard_up 0.0\n"
 HERE = b"waguard_guard_up 1.0\n"
-
-
-class FakeGuard:
-    """A guard's status socket, turned by a thread, that answers with one snapshot, or with whatever ``reply`` is."""
-
-    def __init__(self, path: Path, snapshot: Any) -> None:
-        self.snapshot = snapshot
-        self._path = path
-        description = "interface io.waguard\nmethod GetSnapshot() -> (snapshot: object)\n"
-        interface = varlink.Interface(description, {"GetSnapshot": self._get_snapshot})
-        self._service = varlink.Service("waguard", "waguard", "0", "https://example.org", [interface])
-        self._selector = selectors.DefaultSelector()
-        self._stop, self._stopped = socket.socketpair()
-        path.unlink(missing_ok=True)
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen(64)
-        self._selector.register(self._listener, selectors.EVENT_READ)
-        self._selector.register(self._stopped, selectors.EVENT_READ)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._stop.close()
-        self._thread.join()
-        for key in list(self._selector.get_map().values()):
-            if isinstance(key.fileobj, (socket.socket, varlink.Connection)):
-                key.fileobj.close()
-        self._selector.close()
-
-    def _get_snapshot(self, connection: varlink.Connection, call: varlink.Call) -> None:
-        connection.reply(call, {"snapshot": self.snapshot})
-
-    def _run(self) -> None:
-        while True:
-            for key, ready in self._selector.select():
-                if key.fileobj is self._stopped:
-                    return
-                if key.fileobj is self._listener:
-                    self._selector.register(varlink.Connection(self._listener.accept()[0]), selectors.EVENT_READ)
-                elif isinstance(key.fileobj, varlink.Connection):
-                    self._turn(key.fileobj, ready)
-
-    def _turn(self, connection: varlink.Connection, ready: int) -> None:
-        calls = connection.on_readable() if ready & selectors.EVENT_READ else []
-        calls += connection.on_writable() if ready & selectors.EVENT_WRITE else []
-        for call in calls:
-            self._service.dispatch(connection, call)
-        wanted = selectors.EVENT_READ * connection.wants_read | selectors.EVENT_WRITE * connection.wants_write
-        if wanted:
-            self._selector.modify(connection, wanted)
-        else:
-            self._selector.unregister(connection)
-            connection.close()
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-class Exporter:
-    """The process. ``log`` is what it has said on stderr so far; reading goes on in a thread."""
-
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        command = [sys.executable, "-m", "waguard.exporter.main", *arguments]
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        self.log = ""
-        self._said = threading.Condition()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            with self._said:
-                self.log += line
-                self._said.notify_all()
-        with self._said:
-            self.log += "<end>"
-            self._said.notify_all()
-
-    def says(self, pattern: str) -> re.Match[str]:
-        """The first match of a pattern in the log, waited for."""
-        with self._said:
-            assert self._said.wait_for(lambda: re.search(pattern, self.log) or self.log.endswith("<end>"), 30), self.log
-            match = re.search(pattern, self.log)
-        assert match is not None, self.log
-        return match
-
-    @property
-    def address(self) -> tuple[str, int]:
-        match = self.says(r"listening on http://(.*):(\d+)")
-        return match[1].strip("[]"), int(match[2])
-
-    def get(self, path: str, method: str = "GET", data: Optional[bytes] = None, **headers: str) -> Answer:
-        host, port = self.address
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(urllib.request.Request(url, data, names, method=method), timeout=30) as answer:
-                return Answer(answer.status, dict(answer.headers), answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, dict(error.headers), error.read())
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        try:
-            return self.process.wait(30)
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self._reader.join()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
 
 
 @pytest.fixture
@@ -209,9 +80,9 @@ def test_head(guard: FakeGuard, exporter: Exporter) -> None:
 def test_pages(guard: FakeGuard, exporter: Exporter) -> None:
     landing = exporter.get("/")
     assert landing.headers["Content-Type"].startswith("text/html")
-    links = re.findall('href="([^"]*)"', landing.body.decode())
-    assert links == ["metrics", "-/healthy", "-/ready"]
-    assert [exporter.get(f"/{link}").status for link in links] == [200, 200, 200]
+    links = re.findall('href="([^"#:]+)"', landing.body.decode())
+    assert links == ["./", "metrics", "-/healthy", "-/ready"]
+    assert [exporter.get(f"/{link}").status for link in ("", *links[1:])] == [200, 200, 200, 200]
     assert __version__ in landing.body.decode()
     for path in ("/nope", "/metrics/", "/metrics/x", "/-/", "//metrics", "/%6detrics", "/../metrics"):
         assert exporter.get(path).status == 404, path
@@ -430,7 +301,8 @@ def test_version_and_help() -> None:
     assert run("--version").stdout == f"waguard-exporter {__version__}\n"
     helped = run("--help")
     assert helped.returncode == 0
-    options = {"--web.listen-address", "--web.systemd-socket", "--web.telemetry-path", "--status-socket", "--log.level"}
+    options = {"--web.listen-address", "--web.systemd-socket", "--web.telemetry-path", "--web.config.file", "--web.max-requests",
+               "--status-socket", "--log.level", "--log.format"}  # fmt: skip
     assert options <= set(helped.stdout.split())
     assert "http://127.0.0.1:10168/metrics" in helped.stdout
 
@@ -443,6 +315,43 @@ def test_addresses_that_are_none(argument: str) -> None:
     refused = run(f"--web.listen-address={argument}")
     assert refused.returncode == 2
     assert "host:port" in refused.stderr
+
+
+@pytest.mark.parametrize("argument", ["", "-1", "1.5", "many", "1000000", "\u0661"])
+def test_numbers_of_requests_that_are_none(argument: str) -> None:
+    refused = run(f"--web.max-requests={argument}")
+    assert refused.returncode == 2
+    assert "0 to 999999" in refused.stderr
+
+
+@pytest.mark.parametrize("limit", [1, 0])
+def test_requests_over_the_limit_are_told_503(status: Path, limit: int) -> None:
+    arguments = ["--web.listen-address=127.0.0.1:0", f"--status-socket={status}", f"--web.max-requests={limit}"]
+    with socket.socket(socket.AF_UNIX) as silent, contextlib.closing(Exporter(*arguments)) as exporter:
+        silent.bind(str(status))
+        silent.listen(64)
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(socket.create_connection(exporter.address, timeout=30)) for _ in range(3)]
+            for client in clients:
+                client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            statuses = sorted(client.recv(65536).split(b" ")[1] for client in clients)
+        assert statuses == ([b"200", b"503", b"503"] if limit else [b"200"] * 3)
+        assert exporter.get("/-/healthy").status == 200
+
+
+def test_log_formats(status: Path) -> None:
+    for form in ("json", "logfmt"):
+        arguments = ["--web.listen-address=127.0.0.1:0", f"--status-socket={status}", f"--log.format={form}"]
+        with contextlib.closing(Exporter(*arguments)) as exporter:
+            assert exporter.get("/-/ready").status == 503
+            assert exporter.end() == 0
+        listening, gone = exporter.log.replace("<end>", "").splitlines()
+        if form == "json":
+            assert json.loads(listening)["level"] == "INFO"
+            assert json.loads(gone).keys() == {"time", "level", "msg"}
+        else:
+            assert re.fullmatch(r'time=\S+Z level=INFO msg="listening on http://127.0.0.1:\d+"', listening)
+            assert re.fullmatch(r'time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z level=WARN msg="the guard is gone: .*"', gone)
 
 
 @pytest.mark.parametrize("argument", ["metrics", "", "/a b", "/a?b", "/<script>", "/-/healthy", "/é"])

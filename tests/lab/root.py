@@ -32,7 +32,7 @@ SETUP = """\
 set -eu
 
 # A real VM has these too, but in the lab they only make noise in the journal and in timings.
-systemctl disable prometheus.service
+systemctl disable prometheus.service prometheus-alertmanager.service prometheus-node-exporter.service
 systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \\
     e2scrub_reap.service systemd-timesyncd.service console-getty.service getty.target
 
@@ -62,7 +62,7 @@ class Recipe:
         "python3-packaging",
     )
     # Those whose maintainer scripts want to start services, so installed under a policy that forbids it.
-    services: tuple[str, ...] = ("waagent", "prometheus")
+    services: tuple[str, ...] = ("waagent", "prometheus", "prometheus-alertmanager", "prometheus-node-exporter")
     setup: str = SETUP
 
     def key(self) -> str:

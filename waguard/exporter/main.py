@@ -13,18 +13,18 @@ import os
 import re
 import signal
 import socket
-import stat
-import sys
 import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, NamedTuple, NoReturn, Optional
+from typing import Any, NoReturn, Optional
 
 from waguard import __version__, varlink
-from waguard.exporter import metrics
-from waguard.exporter.server import Request, Response, Server
+from waguard.exporter import logs, metrics
+from waguard.exporter.listen import address, inherited, listen, name
+from waguard.exporter.messages import Limits, Request, Respond, Response
+from waguard.exporter.server import Server
 
 log = logging.getLogger("waguard.exporter")
 
@@ -35,20 +35,19 @@ GUARD_TIMEOUT = 1.5
 """Seconds for the guard to answer in."""
 _SILENCE = 1.0
 """Seconds for which a guard that did not answer in time is not asked again, so that who queued does not wait anew."""
-_FIRST_FD = 3  # sd_listen_fds(3)
 
 
 class Guard:
     """The guard behind its status socket. For several threads: those that ask at the same time share one call."""
 
     def __init__(self, path: str, timeout: float = GUARD_TIMEOUT, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = path
+        self.path = path
         self._timeout = timeout
         self._clock = clock
         self._lock = threading.Lock()
         self._call: Optional[_Shared] = None
         self._silent_until = 0.0
-        self._trouble: Optional[str] = None
+        self.trouble: Optional[str] = None
 
     def snapshot(self) -> Optional[dict[str, Any]]:
         """The guard's snapshot, asked for now; None when it does not answer as it should within the deadline."""
@@ -72,7 +71,7 @@ class Guard:
         trouble: Optional[str] = None
         snapshot: Any = None
         try:
-            snapshot = varlink.call(self._path, SNAPSHOT, timeout=self._timeout).get("snapshot")
+            snapshot = varlink.call(self.path, SNAPSHOT, timeout=self._timeout).get("snapshot")
             if not isinstance(snapshot, dict):
                 trouble = f"{SNAPSHOT} gave no snapshot"
         except varlink.TimedOut as error:
@@ -80,10 +79,10 @@ class Guard:
             trouble = str(error)
         except varlink.VarlinkError as error:
             trouble = str(error)
-        if trouble != self._trouble:
+        if trouble != self.trouble:
             level = logging.WARNING if trouble else logging.INFO
             log.log(level, "the guard %s", f"is gone: {trouble}" if trouble else "answers")
-        self._trouble = trouble
+        self.trouble = trouble
         return None if trouble else snapshot
 
 
@@ -135,8 +134,13 @@ class Exporter:
             log.warning("%s", sentence)
 
     def _landing(self, request: Request) -> Response:
-        page = _LANDING.format(version=__version__, metrics=self._telemetry_path.lstrip("/"))
-        return Response(HTTPStatus.OK, page.encode(), "text/html; charset=utf-8")
+        from waguard.exporter import page  # who only scrapes need not pay for it
+
+        snapshot = self._guard.snapshot()
+        events = page.recent(self._guard.path) if snapshot is not None else None
+        body = page.render(snapshot, events, time.time(), host=os.uname().nodename, telemetry_path=self._telemetry_path,
+                           trouble=self._guard.trouble or "")
+        return Response(HTTPStatus.OK, body, page.CONTENT_TYPE, page.HEADERS)
 
     def _healthy(self, request: Request) -> Response:
         return Response(HTTPStatus.OK, b"the exporter is alive\n")
@@ -147,23 +151,6 @@ class Exporter:
         return Response(HTTPStatus.OK, b"the guard answers\n")
 
 
-_LANDING = """\
-<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>waguard exporter</title></head>
-<body>
-<h1>waguard exporter</h1>
-<p>Version {version}. It tells Prometheus how this Azure VM's agent is.</p>
-<ul>
-<li><a href="{metrics}">Metrics</a></li>
-<li><a href="-/healthy">Health</a>: this exporter is alive</li>
-<li><a href="-/ready">Readiness</a>: the guard (waguard.service) answers</li>
-</ul>
-</body>
-</html>
-"""
-
-
 def _likes_gzip(accept: str) -> bool:
     for choice in accept.lower().split(","):
         coding, _, quality = choice.replace(" ", "").partition(";q=")
@@ -172,59 +159,11 @@ def _likes_gzip(accept: str) -> bool:
     return False
 
 
-class Address(NamedTuple):
-    """Where to listen; an empty host is every address, IPv4 and IPv6."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def address(text: str) -> Address:
-    """``host:port``, ``:port`` or ``[v6]:port``. Raises ArgumentTypeError."""
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not bracketed):
-        raise argparse.ArgumentTypeError(f"{text!r} is not host:port, :port or [IPv6]:port")
-    return Address(host[1:-1] if bracketed else host, int(port))
-
-
 def telemetry_path(text: str) -> str:
     """A path that needs no escaping anywhere. Raises ArgumentTypeError."""
     if not re.fullmatch("/(?!-/)[A-Za-z0-9._~/-]*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a path of letters, digits and /-._~, or begins with /-/")
     return text
-
-
-def listen(where: Address) -> list[socket.socket]:
-    """Listening sockets for an address: several for a name that has several. Raises OSError."""
-    if not where.host:
-        dual = socket.has_dualstack_ipv6()
-        family = socket.AF_INET6 if dual else socket.AF_INET
-        return [socket.create_server(("", where.port), family=family, dualstack_ipv6=dual, backlog=128)]
-    found = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    places = dict.fromkeys((family, sockaddr) for family, _, _, _, sockaddr in found)
-    return [socket.create_server(sockaddr, family=family, backlog=128) for family, sockaddr in places]
-
-
-def inherited() -> list[socket.socket]:
-    """Listening sockets from the service manager (sd_listen_fds(3)), and the variables gone. Raises OSError."""
-    names = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
-    pid, count, _ = (os.environ.pop(name, "") for name in names)
-    if pid != str(os.getpid()) or not count.isdigit():
-        return []
-    sockets = []
-    for fd in range(_FIRST_FD, _FIRST_FD + int(count)):
-        os.set_inheritable(fd, False)
-        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
-            raise OSError(f"descriptor {fd} from the service manager is no socket")
-        sock = socket.socket(fileno=fd)
-        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            raise OSError(f"socket {fd} from the service manager does not listen (Accept=yes is not supported)")
-        sockets.append(sock)
-    return sockets
 
 
 def notify(state: str) -> None:
@@ -240,26 +179,6 @@ def notify(state: str) -> None:
         log.warning("cannot notify the service manager: %s", error)
 
 
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
-_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
-
-
-class _Journal(logging.Formatter):
-    """Lines with the priority prefix that the journal understands, sd-daemon(3)."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        prefix = f"<{_PRIORITIES.get(record.levelno, 6)}>"
-        return prefix + super().format(record).replace("\n", f"\n{prefix}")
-
-
-def _log_to_stderr(level: str) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    stream = os.fstat(sys.stderr.fileno())
-    journal = os.environ.get("JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}"  # systemd.exec(5)
-    handler.setFormatter(_Journal("%(message)s") if journal else logging.Formatter("%(levelname)s: %(message)s"))
-    logging.basicConfig(level=LEVELS[level], handlers=[handler])
-
-
 _EXAMPLES = """\
 examples:
   waguard-exporter
@@ -267,9 +186,17 @@ examples:
   waguard-exporter --web.listen-address=:10168
         metrics for everybody who can reach this machine
   waguard-exporter --web.listen-address=10.0.0.4:10168 --web.listen-address=[::1]:10168
+  waguard-exporter --web.listen-address=:10168 --web.config.file=/etc/waguard/web.yml
+        the same, encrypted and with users
   systemctl enable --now waguard-exporter.socket
         started by systemd at the first scrape, on the socket unit's addresses
 """
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,6}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 to 999999")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -283,9 +210,14 @@ def _parser() -> argparse.ArgumentParser:
                         help="listen on sockets from systemd only, and fail without; they are used unasked, too")
     parser.add_argument("--web.telemetry-path", dest="telemetry_path", metavar="PATH", default="/metrics",
                         type=telemetry_path, help="where the metrics are (default /metrics)")
+    parser.add_argument("--web.config.file", dest="web_config", metavar="FILE", default="",
+                        help="TLS, users, headers and rate limit: docs/web-config.md (default: plain HTTP for everybody)")
+    parser.add_argument("--web.max-requests", dest="max_requests", metavar="N", type=_count, default=40,
+                        help="requests answered at the same time, one more is told 503; 0: no limit (default 40)")
     parser.add_argument("--status-socket", metavar="PATH", default=STATUS_SOCKET,
                         help=f"the guard's status socket (default {STATUS_SOCKET})")
-    parser.add_argument("--log.level", dest="log_level", choices=LEVELS, default="info", help="default info")
+    parser.add_argument("--log.level", dest="log_level", choices=logs.LEVELS, default="info", help="default info")
+    parser.add_argument("--log.format", dest="log_format", choices=logs.FORMATS, help="default: lines for people")
     parser.add_argument("--version", action="version", version=f"waguard-exporter {__version__}")
     return parser
 
@@ -310,16 +242,34 @@ def _die(why: str) -> NoReturn:
     raise SystemExit(1)
 
 
+def _server(arguments: argparse.Namespace, listeners: Sequence[socket.socket]) -> tuple[Server, str]:
+    """The server, and the scheme of its addresses as it begins. Ends the process when the web configuration is bad."""
+    respond: Respond = Exporter(Guard(arguments.status_socket), arguments.telemetry_path).respond
+    limits = Limits(requests=arguments.max_requests)
+    if not arguments.web_config:
+        return Server(listeners, respond, limits), "http"
+    from waguard.exporter.auth import Gate
+    from waguard.exporter.webconfig import WebConfigError
+    from waguard.exporter.webfile import WebFile
+
+    try:
+        web = WebFile(arguments.web_config)
+    except WebConfigError as error:
+        for problem in error.problems:
+            log.error("%s", problem)
+        _die("--web.config.file cannot be used")
+    return Server(listeners, Gate(web, respond).respond, limits, web.door), "https" if web.door() else "http"
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run until SIGTERM or SIGINT. 0: ended cleanly; 1: could not listen; 2: wrong usage."""
+    """Run until SIGTERM or SIGINT. 0: ended cleanly; 1: could not listen, or bad web configuration; 2: wrong usage."""
     arguments = _parser().parse_args(argv)
-    _log_to_stderr(arguments.log_level)
+    logs.to_stderr(arguments.log_level, arguments.log_format)
     try:
         listeners = _listeners(arguments)
     except OSError as error:
         _die(str(error))
-    exporter = Exporter(Guard(arguments.status_socket), arguments.telemetry_path)
-    server = Server(listeners, exporter.respond)
+    server, scheme = _server(arguments, listeners)
 
     def end(*_: object) -> None:
         notify("STOPPING=1")
@@ -328,17 +278,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     for listener in listeners:
-        log.info("listening on %s", _name(listener))
+        log.info("listening on %s", name(listener, scheme))
     gc.collect()
     gc.freeze()  # What is there now stays: later collections need not look at it, so none shows in a scrape.
     notify(f"READY=1\nSTATUS=serving {len(listeners)} sockets")
     server.serve()
     return 0
-
-
-def _name(listener: socket.socket) -> str:
-    name = listener.getsockname()
-    return f"http://{Address(*name[:2])}" if isinstance(name, tuple) else str(name)
 
 
 if __name__ == "__main__":

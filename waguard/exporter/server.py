@@ -5,9 +5,10 @@ sends a byte a second or that never reads costs a descriptor and a deadline, not
 and headers of a request, connections, requests under way, seconds for each step. Over the limit of connections the one
 that has been idle longest goes, so that a flood of silent ones cannot lock a scraper out.
 
-Not http.server: it and the email and ssl modules that it drags in take 7 MB, half as much as the whole exporter.
-Grammar: RFC 9112. TLS belongs here as one more state before READING: a non-blocking handshake in the loop under the
-same deadline.
+TLS is one more state before READING: the handshake is made in the loop, step by step, under the same deadline, and a
+client that has not sent its first byte costs no TLS object yet. What speaks TLS is handed in (``Door``), so that the ssl
+module is there only where it is used. Not http.server: it and the email and ssl modules that it drags in take 7 MB, half
+as much as the whole exporter; and its TLS lets one silent client stop everybody.
 """
 
 from __future__ import annotations
@@ -19,144 +20,61 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import NamedTuple, Optional, Union
+from typing import Optional, Protocol, Union
+
+from waguard.exporter.messages import BadRequest, Limits, Request, Respond, Response, parse, wire
+
+__all__ = ["BadRequest", "Channel", "Door", "Limits", "Request", "Respond", "Response", "Server", "parse", "wire"]
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 16 * 1024
+"""As much as a TLS record holds (RFC 8446, 5.1), so that nothing read stays behind inside a TLS object, unseen by select."""
 _LINGER_BYTES = 256 * 1024
+_ACCEPTS = 32
+"""Connections taken in one round of the loop from one listening socket."""
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
-_REQUEST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/([0-9])\.([0-9])")
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t -~\x80-\xff]*)")
-_AUTHORITY = re.compile(r"\A[Hh][Tt][Tt][Pp][Ss]?://[^/?]*")
+_TLS_HANDSHAKE = b"\x16"  # The first byte of a TLS connection: RFC 8446, 5.1
 
 
-class Limits(NamedTuple):
-    """What one client, and all of them, may cost. Times are in seconds."""
+class Channel(Protocol):
+    """A connection that is encrypted; what it shares with socket.socket behaves as there, without blocking."""
 
-    head_bytes: int = 16 * 1024
-    """Request line and headers."""
-    target_bytes: int = 4 * 1024
-    headers: int = 64
-    connections: int = 200
-    requests: int = 40
-    """Under way at once; one more is told 503."""
-    workers: int = 4
-    head_time: float = 10.0
-    """From the first byte of a request (or from the connection) to the end of its headers."""
-    idle_time: float = 180.0
-    """Between requests on one connection; longer than any sensible scrape interval."""
-    write_time: float = 10.0
-    linger_time: float = 1.0
-    """Reading on after a last response, so that what the client still sends does not reset the response away."""
-    stop_time: float = 3.0
-    """For requests under way when the server stops."""
+    def handshake(self) -> int:
+        """One step: the events of selectors to wait for before the next one, 0 when it is done. Raises OSError."""
+
+    def barred(self) -> str:
+        """After the handshake: why this client gets no answer; empty when it may ask."""
+
+    def fileno(self) -> int: ...
+    def recv(self, size: int) -> bytes: ...
+    def send(self, data: memoryview) -> int: ...
+    def shutdown(self, how: int) -> None: ...
+    def close(self) -> None: ...
 
 
-class Request(NamedTuple):
-    """A request without a body. Header names are in lower case; a repeated header's values are joined by ", "."""
+class Door(Protocol):
+    """What makes a fresh connection an encrypted one."""
 
-    method: str
-    path: str
-    """As sent, not decoded, without the query."""
-    query: str = ""
-    headers: Mapping[str, str] = {}
-    keep: bool = False
-    """Whether the connection stays open after the response."""
-    old: bool = False
-    """HTTP/1.0."""
-    peer: str = ""
-
-
-class Response(NamedTuple):
-    status: int
-    body: bytes = b""
-    content_type: str = "text/plain; charset=utf-8"
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-Respond = Callable[[Request], Response]
-
-
-class BadRequest(Exception):
-    """A request that cannot be answered, and the status that says so."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-
-
-def parse(head: bytes, limits: Limits, peer: str = "") -> Request:
-    """A request from its head, up to and with the blank line. Raises BadRequest."""
-    line, *fields = re.split("\r?\n", head.decode("latin-1").strip("\r\n"))
-    match = _REQUEST_LINE.fullmatch(line)
-    if match is None:
-        raise BadRequest(HTTPStatus.BAD_REQUEST, "malformed request line")
-    method, target, major, minor = match.groups()
-    if major != "1":
-        raise BadRequest(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/1.0 and 1.1 are spoken here")
-    if len(target) > limits.target_bytes:
-        raise BadRequest(HTTPStatus.REQUEST_URI_TOO_LONG, "request target is too long")
-    if len(fields) > limits.headers:
-        raise BadRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers")
-    headers = _headers(fields)
-    old = minor == "0"
-    if not old and "host" not in headers:
-        raise BadRequest(HTTPStatus.BAD_REQUEST, "missing Host header")
-    path, _, query = _AUTHORITY.sub("", target, count=1).partition("?")
-    return Request(method, path or "/", query, headers, _keeps(headers, old), old, peer)
-
-
-def _headers(fields: Iterable[str]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for field in fields:
-        match = _HEADER.fullmatch(field)
-        name, value = (match[1].lower(), match[2].strip(" \t")) if match else ("", "")
-        if match is None or (name == "host" and name in headers):
-            raise BadRequest(HTTPStatus.BAD_REQUEST, "malformed header")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
-
-
-def _keeps(headers: Mapping[str, str], old: bool) -> bool:
-    """A body is nothing we read, so a request that has one is the last on its connection."""
-    if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
-        return False
-    options = {option.strip() for option in headers.get("connection", "").lower().split(",")}
-    return "keep-alive" in options if old else "close" not in options
-
-
-def wire(response: Response, request: Optional[Request], keep: bool) -> bytes:
-    """A response as it goes over the wire; without its body for HEAD."""
-    fields = [
-        ("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())),
-        ("Content-Type", response.content_type),
-        ("Content-Length", str(len(response.body))),
-        ("X-Content-Type-Options", "nosniff"),
-        *response.headers,
-    ]
-    if not keep:
-        fields.append(("Connection", "close"))
-    elif request is not None and request.old:
-        fields.append(("Connection", "keep-alive"))
-    head = f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}\r\n"
-    head += "".join(f"{name}: {value}\r\n" for name, value in fields)
-    body = b"" if request is not None and request.method == "HEAD" else response.body
-    return head.encode("latin-1") + b"\r\n" + body
+    def wrap(self, sock: socket.socket) -> Channel: ...
 
 
 class _Connection:
-    """One client. READING a head, WORKING (not watched), WRITING a response, or LINGERING after the last one."""
+    """One client. GREETING (TLS only), READING a head, WORKING (not watched), WRITING a response, LINGERING after the last."""
 
-    __slots__ = ("deadline", "inbox", "keep", "lingered", "outbox", "peer", "scanned", "since", "sock", "state")
+    __slots__ = ("barred", "begun", "deadline", "door", "inbox", "keep", "lingered", "outbox", "peer", "scanned", "since", "sock",
+                 "state")  # fmt: skip
 
-    def __init__(self, sock: socket.socket, peer: str, now: float, deadline: float) -> None:
-        self.sock = sock
+    def __init__(self, sock: socket.socket, peer: str, door: Optional[Door], now: float, deadline: float) -> None:
+        self.sock: Union[socket.socket, Channel] = sock
         self.peer = peer
-        self.state = "READING"
+        self.door = door
+        self.barred = ""
+        self.begun = False
+        self.state = "READING" if door is None else "GREETING"
         self.inbox = bytearray()
         self.scanned = 0
         self.outbox = memoryview(b"")
@@ -166,13 +84,20 @@ class _Connection:
         self.deadline: Optional[float] = deadline
 
 
+_IDLE = ("GREETING", "READING", "LINGERING")
+
+
 class Server:
     """Serves ``respond`` on listening sockets. It is called in worker threads and has to bound its own time."""
 
-    def __init__(self, listeners: Sequence[socket.socket], respond: Respond, limits: Optional[Limits] = None) -> None:
+    def __init__(self, listeners: Sequence[socket.socket], respond: Respond, limits: Optional[Limits] = None,
+                 door: Callable[[], Optional[Door]] = lambda: None) -> None:
+        """``door`` is asked for each connection and each request. A connection that came in through another one than there
+        is now ends at its next request, unanswered, which clients take as a cue to connect anew (RFC 9112, 9.3.1)."""
         self._listeners = listeners
         self._respond = respond
         self._limits = limits or Limits()
+        self._door = door
         self._selector = selectors.DefaultSelector()
         self._connections: dict[_Connection, None] = {}
         self._done: deque[tuple[_Connection, bytes, bool]] = deque()
@@ -201,7 +126,7 @@ class Server:
         finally:
             for connection in list(self._connections):
                 self._close(connection)
-            self._pool.shutdown()
+            self._pool.shutdown(cancel_futures=True)
             self._selector.close()
             for sock in (self._woken, self._waker, *self._listeners):
                 sock.close()
@@ -212,7 +137,9 @@ class Server:
             if isinstance(key.data, _Connection):
                 self._ready(key.data)
             elif key.data is not None:
-                self._accept(key.data)
+                for _ in range(_ACCEPTS):
+                    if not self._accept(key.data):
+                        break
             else:
                 self._drain()
         while self._done:
@@ -230,7 +157,7 @@ class Server:
             self._stop_by = now + self._limits.stop_time
             for listener in self._listeners:
                 self._selector.unregister(listener)
-        for connection in [one for one in self._connections if one.state in ("READING", "LINGERING")]:
+        for connection in [one for one in self._connections if one.state in _IDLE]:
             self._close(connection)
         return bool(self._connections) and now < self._stop_by
 
@@ -254,31 +181,33 @@ class Server:
 
     # Connections come and go
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket) -> bool:
+        """Take one connection. False when there is none, or none can be taken now."""
         try:
             sock, address = listener.accept()
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                return  # The client has gone already.
+                return True  # The client has gone already.
             log.warning("cannot accept a connection: %s", error)
             if not self._evict():
                 time.sleep(0.05)  # Nothing to give up: rather a pause than a spin.
-            return
+            return False
         if len(self._connections) >= self._limits.connections and not self._evict():
             sock.close()
-            return
+            return True
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         now = time.monotonic()
-        connection = _Connection(sock, _peer(address), now, now + self._limits.head_time)
+        connection = _Connection(sock, _peer(address), self._door(), now, now + self._limits.head_time)
         self._connections[connection] = None
         self._selector.register(sock, selectors.EVENT_READ, connection)
+        return True
 
     def _evict(self) -> bool:
-        idle = [one for one in self._connections if one.state in ("READING", "LINGERING")]
+        idle = [one for one in self._connections if one.state in _IDLE]
         if idle:
             oldest = min(idle, key=lambda one: one.since)
             log.debug("%s: dropped to make room", oldest.peer)
@@ -305,14 +234,51 @@ class Server:
         elif key is not None and key.events != events:
             self._selector.modify(connection.sock, events, connection)
 
-    # One connection's way: READING → WORKING → WRITING → READING …
+    # One connection's way: GREETING → READING → WORKING → WRITING → READING …
 
     def _ready(self, connection: _Connection) -> None:
         if connection not in self._connections:
             return  # closed earlier in this round
         if connection.state == "WRITING":
             self._flush(connection)
+        elif connection.state == "GREETING":
+            self._greet(connection)
+        else:
+            self._receive(connection)
+
+    def _greet(self, connection: _Connection) -> None:
+        """One step of the TLS handshake; before the first, a look at whether it is TLS at all."""
+        assert connection.door is not None
+        if isinstance(connection.sock, socket.socket):
+            try:
+                first = connection.sock.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                return
+            except OSError:
+                first = b""
+            if first.isalpha():
+                self._refuse(connection, BadRequest(HTTPStatus.BAD_REQUEST, "Client sent an HTTP request to an HTTPS server."))
+                return
+            if first != _TLS_HANDSHAKE:
+                self._close(connection)
+                return
+            connection.sock = connection.door.wrap(connection.sock)
+        try:
+            events = connection.sock.handshake()
+        except OSError as error:
+            log.debug("%s: TLS handshake failed: %s", connection.peer, error)
+            self._linger(connection)  # The client is to read why.
             return
+        if events:
+            self._watch(connection, events)
+            return
+        connection.barred = connection.sock.barred()
+        connection.state, connection.since = "READING", time.monotonic()
+        connection.deadline = connection.since + self._limits.head_time
+        self._watch(connection, selectors.EVENT_READ)
+        self._receive(connection)
+
+    def _receive(self, connection: _Connection) -> None:
         try:
             data = connection.sock.recv(_CHUNK)
         except BlockingIOError:
@@ -323,8 +289,8 @@ class Server:
         if not data or connection.lingered > _LINGER_BYTES:
             self._close(connection)
         elif connection.state == "READING":
-            if not connection.inbox:
-                connection.since = time.monotonic()
+            if not connection.begun:  # Once a request: empty lines before it are skipped, and buy no time.
+                connection.begun, connection.since = True, time.monotonic()
                 connection.deadline = connection.since + self._limits.head_time
             connection.inbox += data
             self._advance(connection)
@@ -347,12 +313,18 @@ class Server:
         head = bytes(inbox[:size])
         del inbox[:size]
         try:
-            self._employ(connection, parse(head, self._limits, connection.peer))
+            request = parse(head, self._limits, connection.peer)
+            if connection.door is not self._door():
+                self._close(connection)
+            else:
+                self._employ(connection, request)
         except BadRequest as error:
             self._refuse(connection, error)
 
     def _employ(self, connection: _Connection, request: Request) -> None:
-        if self._working >= self._limits.requests:
+        if connection.barred:
+            raise BadRequest(HTTPStatus.FORBIDDEN, connection.barred)
+        if 0 < self._limits.requests <= self._working:
             raise BadRequest(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests at once")
         self._working += 1
         connection.state, connection.deadline = "WORKING", None
@@ -396,20 +368,26 @@ class Server:
             self._sent(connection)
 
     def _sent(self, connection: _Connection) -> None:
+        if not connection.keep:
+            self._linger(connection)
+            return
         connection.since = time.monotonic()
-        if connection.keep:
-            connection.state, connection.deadline = "READING", connection.since + self._limits.idle_time
-        else:
-            connection.state, connection.deadline = "LINGERING", connection.since + self._limits.linger_time
-            try:
-                connection.sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                self._close(connection)
-                return
+        connection.state, connection.deadline = "READING", connection.since + self._limits.idle_time
+        connection.begun = bool(connection.inbox)
         self._watch(connection, selectors.EVENT_READ)
-        if connection.keep and connection.inbox:
+        if connection.inbox:
             connection.deadline = connection.since + self._limits.head_time
             self._advance(connection)
+
+    def _linger(self, connection: _Connection) -> None:
+        connection.since = time.monotonic()
+        connection.state, connection.deadline = "LINGERING", connection.since + self._limits.linger_time
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(connection)
+        else:
+            self._watch(connection, selectors.EVENT_READ)
 
 
 def _peer(address: Union[tuple[object, ...], str, bytes]) -> str:

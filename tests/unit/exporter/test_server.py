@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Optional
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from waguard.exporter.server import BadRequest, Limits, Request, Response, Server, parse, wire
+from waguard.exporter.server import BadRequest, Door, Limits, Request, Response, Server, parse, wire
+from waguard.exporter.tls import Channel, Secure
+from waguard.exporter.webconfig import TLS
 
 LIMITS = Limits()
 
@@ -125,18 +130,31 @@ def test_wire() -> None:
     assert body == b""
 
 
+def test_a_response_is_cautious_unless_it_says_otherwise() -> None:
+    usual = wire(Response(200), None, keep=True).decode()
+    assert re.findall("X-Content-Type-Options: .*|X-Frame-Options: .*|Content-Security-Policy: .*|Cache-Control: .*", usual) == [
+        "X-Content-Type-Options: nosniff\r", "X-Frame-Options: deny\r",
+        "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r", "Cache-Control: no-store\r",
+    ]  # fmt: skip
+    headers = (("X-Frame-Options", "sameorigin"), ("Content-Security-Policy", "x"), ("Content-Security-Policy", ""))
+    own = wire(Response(200, headers=headers), None, keep=True).decode()
+    assert "X-Frame-Options: sameorigin\r\n" in own
+    assert "deny" not in own
+    assert "Content-Security-Policy" not in own
+
+
 # A server
 
 
 class Served:
     """A server in a thread. Pages: / echoes the method, /big never fits a socket's buffer, /wait waits, /fail fails."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, door: Callable[[], Optional[Door]] = lambda: None) -> None:
         self.waiting = threading.Semaphore(0)
         self.go_on = threading.Event()
         listener = socket.create_server(("127.0.0.1", 0), backlog=200)
         self.address = listener.getsockname()
-        self.server = Server([listener], self.respond, limits)
+        self.server = Server([listener], self.respond, limits, door)
         self.thread = threading.Thread(target=self.server.serve)
         self.thread.start()
 
@@ -206,8 +224,8 @@ Serve = Callable[..., Served]
 def serve() -> Iterator[Serve]:
     with contextlib.ExitStack() as stack:
 
-        def start(limits: Optional[Limits] = None) -> Served:
-            return stack.enter_context(contextlib.closing(Served(limits or Limits())))
+        def start(limits: Optional[Limits] = None, door: Callable[[], Optional[Door]] = lambda: None) -> Served:
+            return stack.enter_context(contextlib.closing(Served(limits or Limits(), door)))
 
         yield start
 
@@ -301,7 +319,7 @@ def test_too_many_requests_at_once_are_told_503(serve: Serve) -> None:
 
 
 def test_silent_connections_make_room_for_one_that_asks(serve: Serve) -> None:
-    served = serve(Limits(connections=5))
+    served = serve(Limits(connections=5, head_time=300))
     silent = [served.connect() for _ in range(30)]
     with served.connect() as client:
         assert client.ask(get()) == 200
@@ -333,20 +351,21 @@ def test_a_request_that_does_not_come_to_its_end_is_told_408(serve: Serve) -> No
         assert silent.at_end()
 
 
-def test_dripping_bytes_does_not_buy_time(serve: Serve) -> None:
+@pytest.mark.parametrize(("first", "drip"), [(b"GET / HTTP/1.1\r\n", b"A: b\r\n"), (b"", b"\r\n")], ids=["headers", "empty lines"])
+def test_dripping_bytes_does_not_buy_time(serve: Serve, first: bytes, drip: bytes) -> None:
     served = serve(Limits(head_time=0.3))
     with served.connect() as client:
-        client.send(b"GET / HTTP/1.1\r\n")
+        client.send(first)
         client.sock.settimeout(0.02)
         for _ in range(1000):
             try:
-                client.send(b"A: b\r\n")
+                client.send(drip)
                 answer = client.sock.recv(100)
             except socket.timeout:
                 continue
             except ConnectionError:
                 break
-            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert answer.startswith(b"HTTP/1.1 408 ") if first else answer == b""
             break
         else:
             raise AssertionError("it could go on for ever")
@@ -421,3 +440,183 @@ def test_no_bytes_bring_it_down(data: list[bytes]) -> None:
                 pass
         with served.connect() as other:
             assert other.ask(get()) == 200
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Secure:
+    cert, key = (tmp_path_factory.mktemp("tls") / name for name in ("cert", "key"))
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+               "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return Secure(TLS(cert.read_bytes(), key.read_bytes()))
+
+
+def trusting(secure: Secure) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=secure.config.cert.decode())
+
+
+class TLSClient(Client):
+    def __init__(self, address: Any, context: ssl.SSLContext) -> None:
+        super().__init__(address)
+        self.sock = context.wrap_socket(self.sock, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
+        self._file = self.sock.makefile("rb")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_requests_over_tls_are_as_without(serve: Serve, secure: Secure, version: ssl.TLSVersion) -> None:
+    context = trusting(secure)
+    context.minimum_version = context.maximum_version = version
+    with TLSClient(serve(None, lambda: secure).address, context) as client:
+        client.send(get("/a") + get("/b", method="HEAD") + get("/c"))
+        assert client.receive()[2] == b"GET /a\n"
+        assert client.receive(head_only=True)[0] == 200
+        assert client.receive()[2] == b"GET /c\n"
+        for byte in get("/d"):
+            client.send(bytes([byte]))
+        assert client.receive()[2] == b"GET /d\n"
+        client.send(get("/e", "Connection: close"))
+        assert client.receive()[2] == b"GET /e\n"
+        assert client.at_end()  # by a close_notify: ssl would raise otherwise
+
+
+def test_a_large_response_over_tls_to_a_slow_reader(serve: Serve, secure: Secure) -> None:
+    with TLSClient(serve(Limits(workers=1), lambda: secure).address, trusting(secure)) as client:
+        client.send(get("/big"))
+        threading.Event().wait(0.2)  # until the socket is full
+        assert len(client.receive()[2]) == 64_000_000
+        assert client.ask(get()) == 200
+
+
+def hello(context: ssl.SSLContext) -> bytes:
+    """A ClientHello."""
+    outgoing = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="127.0.0.1").do_handshake()
+    return outgoing.read()
+
+
+def test_clients_that_stop_in_the_middle_of_a_handshake_are_dropped_and_hold_nobody_up(serve: Serve, secure: Secure) -> None:
+    wrapped = []
+
+    class Counting(Secure):
+        def __init__(self) -> None: ...
+
+        def wrap(self, sock: socket.socket) -> Channel:
+            wrapped.append(sock)
+            return secure.wrap(sock)
+
+    door = Counting()
+    served = serve(Limits(head_time=1.0), lambda: door)
+    context = trusting(secure)
+    greeting = hello(context)
+    silent = [served.connect() for _ in range(3)]
+    halfway = [served.connect() for _ in range(3)]
+    for number, client in enumerate(halfway):
+        client.send(greeting[: (1, 5, len(greeting))[number]])
+    with TLSClient(served.address, context) as client:
+        assert client.ask(get()) == 200
+        assert len(wrapped) == 4  # who is silent costs no TLS object
+    for client in silent:
+        assert client.at_end()
+    for client in halfway:
+        client.sock.settimeout(30)
+        with contextlib.suppress(ConnectionResetError):
+            while client.sock.recv(65536):
+                pass
+    for client in (*silent, *halfway):
+        client.close()
+
+
+def test_a_handshake_in_single_bytes(serve: Serve, secure: Secure) -> None:
+    served = serve(None, lambda: secure)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = trusting(secure).wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    with served.connect() as client:
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                for byte in outgoing.read():
+                    client.send(bytes([byte]))
+                incoming.write(client.sock.recv(65536))
+        tls.write(get("/a"))
+        client.send(outgoing.read())
+        answer = b""
+        while b"GET /a" not in answer:
+            incoming.write(client.sock.recv(65536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                answer += tls.read(65536)
+
+
+def test_a_handshake_that_fails_is_told_by_an_alert(serve: Serve, secure: Secure) -> None:
+    strict = Secure(secure.config._replace(min_version="TLS13"))
+    served = serve(None, lambda: strict)
+    context = trusting(secure)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with served.connect() as client:
+        client.send(hello(context) + b"more that nobody will read" * 1000)
+        data = b""
+        while piece := client.sock.recv(65536):
+            data += piece
+    assert data[:1] == b"\x15"
+    assert data[-2:] == b"\x02\x46"  # fatal, protocol_version: RFC 8446, 6.2
+
+
+@settings(deadline=None)
+@given(data=st.lists(st.one_of(st.binary(max_size=100), st.binary(max_size=50).map(lambda data: b"\x16\x03\x01\0\x32\x01\0\0\x2e" + data)), max_size=4))
+def test_no_bytes_bring_tls_down(secure: Secure, data: list[bytes]) -> None:
+    with contextlib.closing(Served(Limits(linger_time=0.1), lambda: secure)) as served:
+        with served.connect() as client:
+            with contextlib.suppress(OSError):
+                for piece in data:
+                    client.send(piece)
+                client.sock.shutdown(socket.SHUT_WR)
+                while client.sock.recv(65536):
+                    pass
+        with TLSClient(served.address, trusting(secure)) as other:
+            assert other.ask(get()) == 200
+
+
+def test_a_connection_through_a_door_that_is_no_more_ends_at_its_next_request(serve: Serve, secure: Secure) -> None:
+    doors: list[Optional[Door]] = [None]
+    served = serve(None, lambda: doors[0])
+    with served.connect() as plain:
+        assert plain.ask(get()) == 200
+        doors[0] = secure
+        plain.send(get())
+        assert plain.at_end()
+    with TLSClient(served.address, trusting(secure)) as client:
+        assert client.ask(get()) == 200
+        doors[0] = Secure(secure.config)
+        client.send(get())
+        with contextlib.suppress(ssl.SSLEOFError):
+            assert client.at_end()
+
+
+def test_it_stops_in_the_middle_of_handshakes(serve: Serve, secure: Secure) -> None:
+    served = serve(None, lambda: secure)
+    greeting = hello(trusting(secure))
+    clients = [served.connect() for _ in range(4)]
+    for number, client in enumerate(clients):
+        client.send(greeting[: (0, 1, 100, len(greeting))[number]])
+    served.server.stop()
+    served.thread.join(30)
+    assert not served.thread.is_alive()
+    for client in clients:
+        client.close()
+
+
+def test_no_limit_of_requests(serve: Serve) -> None:
+    served = serve(Limits(requests=0, workers=1))
+    clients = [served.connect() for _ in range(50)]
+    for client in clients:
+        client.send(get("/wait"))
+    assert served.waiting.acquire(timeout=30)
+    served.go_on.set()
+    assert {client.receive()[0] for client in clients} == {200}
+    for client in clients:
+        client.close()

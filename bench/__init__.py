@@ -1,0 +1,1 @@
+"""Measurements of waguard. Nothing in here is installed on a VM."""
