@@ -268,6 +268,13 @@ def test_a_log_that_logrotate_leaves_alone_until_it_comes(vm: Machine, doctor: D
             Agent(vm).wait_for_turn()
 
 
+def test_a_log_that_cannot_be_read(vm: Machine, doctor: Doctor) -> None:
+    """By who has no capabilities, that is, and after a rotation: the agent has them, and goes on writing."""
+    rotated = done(vm, f"mv {LOG} {LOG}.1 && install -m 000 /dev/null {LOG}", f"chmod 644 {LOG}")
+    with doctor.under(rotated, "observer-failing", f"{LOG}: Permission denied"):
+        pass
+
+
 # -- waguard itself
 
 

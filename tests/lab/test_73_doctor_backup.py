@@ -212,17 +212,6 @@ def test_a_snapshot_that_never_comes_to_an_end(vm: Machine, doctor: Doctor, back
     healthy(doctor)
 
 
-@contextmanager
-def key_away(machine: Machine) -> Iterator[str]:
-    """Without the private key for the settings of extensions. The agent has it from the goal state, once."""
-    keys = machine.run(f"find {LIB} -maxdepth 1 -name '*.prv' -size +0").out.split()
-    machine.run(f"mkdir -p /root/keys && mv {' '.join(keys)} /root/keys/")
-    try:
-        yield ", ".join(keys)
-    finally:
-        machine.run(f"mv /root/keys/* {LIB}/")
-
-
 def test_snapshots_that_failed(doctor: Doctor, backup: Backup, handler: Handler) -> None:
     """Though the agent calls all of them a success."""
     for code, written, name, blocks in (
@@ -232,10 +221,6 @@ def test_snapshots_that_failed(doctor: Doctor, backup: Backup, handler: Handler)
         doctor.wait_for(says("snapshot-failed", f"code {code}, {name}: "), 40, name)
         assert ready(doctor.ask()) == ((False, ["snapshot-failed"], BY_RESULT) if blocks else (True, [], None)), name
 
-    with key_away(backup.machine) as key:
-        handler.wait_for_code(backup.ask("fail:16"), 16)
-        doctor.wait_for(says("snapshot-failed", f".prv is missing from {LIB}"), 40, f"{key} to be missed")
-
     handler.wait_for_code(backup.ask("fail:76"), 76)
     doctor.wait_for(says("snapshot-failed", "code 76, "), 40, "code 76")
     words = ("code 76, FailedRetryableSnapshotFailedNoNetwork: ", "Snapshot failed in the lab")
@@ -243,6 +228,23 @@ def test_snapshots_that_failed(doctor: Doctor, backup: Backup, handler: Handler)
         assert finding["link"] == BY_RESULT
         assert grave(doctor.ask()) == {"snapshot-failed"}
         backup.succeed()
+    healthy(doctor)
+
+
+def test_settings_that_cannot_be_decrypted(vm: Machine, doctor: Doctor, backup: Backup, handler: Handler) -> None:
+    """The private key that the agent has from the goal state is gone."""
+    sealed = backup.fabric.seal({"sasUriList": []})
+    request = snapshot("fail:16", backup.fabric.goal_state().incarnation, protected=sealed)
+    backup.serve(request)
+    handler.wait_for_code(request.sequence, 16)
+    doctor.wait_for(says("snapshot-failed", "code 16, "), 40, "code 16")
+    key = f"{LIB}/{sealed.thumbprint}.prv"
+    vm.run(["mv", key, "/root/"])
+    found = doctor.wait_for(says("snapshot-failed", f".prv is missing from {LIB}"), 40, "the key to be missed")
+    assert sealed.thumbprint not in json.dumps(found)
+    vm.run(["mv", f"/root/{sealed.thumbprint}.prv", key])
+    doctor.wait_for(lambda found: ".prv is missing" not in found["snapshot-failed"]["evidence"], 40, "the key to be found")
+    backup.succeed()
     healthy(doctor)
 
 

@@ -30,7 +30,8 @@ class Life:
         told = self.doctor.diagnose()
         grave = [(one["id"], one["evidence"]) for one in told["findings"] if one["severity"] != "info"]
         assert grave == [], f"{when}: {grave}"
-        unknown = [(part["name"], part["says"]) for part in told["parts"] if part["ok"] is None]
+        # Whether CPUs that are busy now are busy for long is not known at once.
+        unknown = [(part["name"], part["says"]) for part in told["parts"] if part["ok"] is None and part["name"] != "load"]
         assert unknown == [], f"{when}: {unknown}"
         assert told["backup"]["ready"] is True, f"{when}: {told['backup']}"
         return told

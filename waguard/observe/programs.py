@@ -121,9 +121,11 @@ class _Heard:
             left = deadline - time.monotonic()
             if left <= 0:
                 return "late"
-            ready = poll.poll(min(left, _TICK) * 1000)
-            if not ready and self._process.poll() is not None:
-                return ""  # A child of its own may hold the pipes open.
+            # In this order: what it wrote until its end is in the pipes then. A child of its own may hold them open for longer.
+            ended = self._process.poll() is not None
+            ready = poll.poll(0 if ended else min(left, _TICK) * 1000)
+            if ended and not ready:
+                return ""
             for fd, _ in ready:
                 if not self._read(fd, where[fd]):
                     poll.unregister(fd)

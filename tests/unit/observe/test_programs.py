@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import time
@@ -79,6 +80,28 @@ def test_a_child_left_in_the_background_is_not_waited_for(tmp_path: Path) -> Non
     ran = sh(f"sleep 30 & echo $! > {tmp_path}/pid; echo done", 25.0)
     os.kill(int((tmp_path / "pid").read_text()), 9)
     assert ran == Ran(0, "done\n", "", "")
+
+
+def test_what_it_writes_just_before_its_end_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it writes and ends in the very moment between two looks, while something else holds the pipes open."""
+    real = select.poll
+
+    class Late:
+        """A poll that sees nothing, and by the time it says so the program has ended."""
+
+        def __init__(self) -> None:
+            self.real, self.times = real(), 0
+            self.register, self.unregister = self.real.register, self.real.unregister
+
+        def poll(self, milliseconds: float) -> list[tuple[int, int]]:
+            self.times += 1
+            if self.times > 1:
+                return self.real.poll(milliseconds)
+            time.sleep(0.5)
+            return []
+
+    monkeypatch.setattr("select.poll", Late)
+    assert sh("sleep 3 & echo said") == Ran(0, "said\n", "", "")
 
 
 class TestMuch:

@@ -73,7 +73,6 @@ class Request:
     def forget_secrets(self):
         if self._handler().pop("protectedSettings", None) is not None:
             self.log("removing the protected settings")
-            self._handler().pop("protectedSettingsCertThumbprint", None)
             self.file.write_text(json.dumps(self.settings))
 
     def retire_others(self):
