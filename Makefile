@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 ARGS ?=
 
-.PHONY: help demo test browser check lab deb clean
+.PHONY: help demo test browser fleet check lab deb clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ browser: ## the status page in a real Chromium, which root installs; screenshots
 	@tools/browser
 	@tools/venv test
 	@.venv/test/bin/python -m pytest tests/browser $(ARGS)
+
+fleet: ## 1,000 and 5,000 simulated VMs before a real Prometheus, into docs/fleet.md; about ten minutes, all CPUs
+	@tools/venv test
+	@.venv/test/bin/python -m bench.fleet $(ARGS)
 
 check: ## ruff, mypy --strict, shellcheck, exposure of the units
 	@tools/check

@@ -44,6 +44,10 @@ One evaluation of each group: the median, and the slowest in brackets.
 
 {rule_table}
 
+From the smallest run to the largest there were {more_vms} times the targets. CPU of Prometheus grew {more_cpu} times, the time
+of all rules by the clock {more_rules} times: on few CPUs groups also wait for each other and for scrapes. Why it is just that
+much was not looked into. Measure a shard of more VMs than were measured here before you rely on it.
+
 ## Ratios
 
 {ratios}
@@ -59,8 +63,8 @@ log after a crash. That makes **{vms_per_shard} VMs a shard** at most. For avail
 
 {sizing}
 
-- Rules' share: of the slowest group, as the measured machine would take, scaled by VMs. Beyond half, plan smaller shards or
-  a longer interval for that group.
+- Rules' share: of the slowest group, as the measured machine would take, scaled by VMs; see above for how far that can be
+  trusted. Beyond half, plan smaller shards or a longer interval for that group.
 - Disk a shard: 15 days of blocks and three hours of the write-ahead log.
 - One year: raw samples in object storage, one replica. Thanos' compactor makes two downsampled resolutions of it, which
   take about three times the raw blocks together (Thanos, compact.md) and make long ranges quick.
@@ -99,14 +103,21 @@ def render(result: Result) -> str:
     runs, known, disk = result["runs"], sizing.ratios(result), result["disk"]
     groups = runs[0]["rules"]["groups"]
     machine = result["machine"]
+    small, large = min(runs, key=_targets), max(runs, key=_targets)
     return _TOP.format(
         made=result["made"], cpus=machine["cpus"], memory=_size(machine["memory"]), prometheus=machine["prometheus"],
         rules=sum(group["rules"] for group in groups), groups=len(groups), runs=_runs(runs), rule_table=_rules(runs),
+        more_vms=f"{_targets(large) / _targets(small):.1f}", more_rules=f"{_together(large) / _together(small):.1f}",
+        more_cpu=f"{large['cpu_seconds_per_second'] / small['cpu_seconds_per_second']:.1f}",
         ratios=_ratios(known), chunk=_size(120 * disk["bytes_per_sample"]),
         disk_vms=disk["vms"], disk_hours=disk["hours"], disk_interval=disk["interval"], disk_samples=_count(disk["samples"]),
         disk_bytes=_size(disk["bytes"]), disk_ratio=f"{disk['bytes_per_sample']:.2f}", shard_memory=_size(sizing.SHARD_MEMORY),
         vms_per_shard=_count(sizing.vms_per_shard(known)), sizing=_sizing(known), mimir=_mimir(known),
         minutes=round(sum(run["seconds"] + 2 * run["interval"] for run in runs) / 60) + 3)
+
+
+def _targets(run: Mapping[str, Any]) -> int:
+    return int(run["targets"])
 
 
 def _runs(runs: Sequence[Mapping[str, Any]]) -> str:

@@ -1,6 +1,7 @@
 """What follows from a measurement for fleets that do not fit this machine. Pure; every rule of thumb has its source beside it.
 
-Everything grows with series or with samples, and both with VMs: nothing in the rules or in the exposition grows faster.
+Series and samples grow with VMs, and memory and disk with those. The time of the rules is scaled by VMs too, from the largest
+run, though it has been seen to grow faster (the page says how much): beyond twice the largest run it is a guess.
 """
 
 from __future__ import annotations
