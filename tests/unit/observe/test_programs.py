@@ -87,16 +87,16 @@ def test_what_it_writes_just_before_its_end_is_heard(monkeypatch: pytest.MonkeyP
     real = select.poll
 
     class Late:
-        """A poll that sees nothing, and by the time it says so the program has ended."""
+        """A poll that waits and sees nothing, and by the time it says so the program has ended."""
 
         def __init__(self) -> None:
-            self.real, self.times = real(), 0
+            self.real, self.waited = real(), False
             self.register, self.unregister = self.real.register, self.real.unregister
 
         def poll(self, milliseconds: float) -> list[tuple[int, int]]:
-            self.times += 1
-            if self.times > 1:
+            if self.waited or not milliseconds:
                 return self.real.poll(milliseconds)
+            self.waited = True
             time.sleep(0.5)
             return []
 
