@@ -153,7 +153,7 @@ def test_one_that_ends_again_and_again(vm: Machine, agent: Agent, doctor: Doctor
     with policy(vm, "enabled: true"):
         with doctor.under(broken(vm), "agent-crash-loop", "the daemon ended by itself ", also=("agent-not-running",)) as finding:
             assert "apt-get install --reinstall" in finding["remedy"], finding
-            assert causes(doctor)[0] is not True
+            assert causes(doctor)[0] is False
 
 
 def test_one_that_waits_for_cloud_init_in_vain(vm: Machine, agent: Agent, doctor: Doctor) -> None:

@@ -190,6 +190,14 @@ def test_a_crash_loop_is_over_when_the_delay_between_starts_begins_anew(ago: flo
     assert "agent-crash-loop" in found(down(DIED), history=ends), "it has not lived since"
 
 
+@pytest.mark.parametrize(("shown", "blocks"), [(down(DIED), True), (evidence(handler=None), True), (evidence(), False)],
+                         ids=["down", "just started", "seen working"])
+def test_a_crash_loop_is_in_the_way_of_a_backup_until_the_agent_works(shown: Evidence, blocks: bool) -> None:
+    live = look(shown, History(exits=(NOW - 20, NOW - 10, NOW - 5)))
+    raised = findings.judge(shown, live, Standing(), Settings())
+    assert [one.blocking for one in raised if one.id == "agent-crash-loop"] == [blocks]
+
+
 def test_a_write_may_take_as_long_as_a_snapshots_freeze() -> None:
     assert found(evidence(disk_blocked_for=89.0)) == {}
 
