@@ -14,7 +14,7 @@ work=$top/build/deb/waguard
 rm -rf "$top/build/deb"
 mkdir -p "$work" "$top/dist"
 cd "$top"
-cp -a LICENSE README.md CHANGELOG.md docs packaging pyproject.toml setup.cfg systemd waguard "$work/"
+cp -a LICENSE README.md CHANGELOG.md docs monitoring packaging pyproject.toml setup.cfg systemd waguard "$work/"
 find "$work" -name __pycache__ -prune -exec rm -rf {} +
 cp -a packaging/debian "$work/debian"
 # debhelper looks for units beside the control file.

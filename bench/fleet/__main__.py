@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
+from bench import programs
 from bench.fleet import blocks, measure, prometheus, report
 
 RESULT = Path(__file__).with_name("result.json")
@@ -21,14 +22,14 @@ PAGE = measure.ROOT / "docs" / "fleet.md"
 
 def machine() -> Mapping[str, Any]:
     """What it was measured on."""
-    said = subprocess.run([prometheus.program("prometheus"), "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    said = subprocess.run([programs.program("prometheus"), "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, check=True).stdout
     return {"cpus": os.cpu_count(), "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
             "prometheus": said.split()[2].partition("+")[0], "python": ".".join(map(str, sys.version_info[:2]))}
 
 
 def whole(targets: Sequence[int], interval: int, seconds: float, seed: int) -> Mapping[str, Any]:
-    """All runs one after the other. Raises prometheus.Broken or Missing."""
+    """All runs one after the other. Raises prometheus.Broken or programs.Missing."""
     said, runs = machine(), []
     for count in targets:
         _say(f"{count} VMs, every {interval} s, for {seconds:g} s")
@@ -60,7 +61,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             sys.stdout.write(json.dumps(measure.run(50, args.seed, 2, 20), indent=2) + "\n")
             return 0
         result = whole(args.targets, args.interval, args.seconds, args.seed)
-    except (prometheus.Broken, prometheus.Missing) as error:
+    except (prometheus.Broken, programs.Missing) as error:
         _say(str(error))
         return 1
     RESULT.write_text(json.dumps(result, indent=2) + "\n")

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from bench.fleet.body import Exposition
 from bench.fleet.life import Life
-from bench.fleet.prometheus import Broken, program
+from bench.fleet.prometheus import Broken
+from bench.programs import program
 
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 _BEGIN = 20_000 * 86400

@@ -202,6 +202,8 @@ class Life:
     def _snapshot_taken(self, now: float) -> None:
         ok = self._draw.random() > 0.05
         self._facts["backup"].update(last_snapshot=round(now, 3), last_ok=ok)
+        if ok:
+            self._facts["backup"]["last_success"] = round(now, 3)
         self._find("snapshot-failed", not ok)
 
     def _extension(self, now: float) -> None:

@@ -4,66 +4,24 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
-import shutil
 import socket
 import subprocess
-import tempfile
 import time
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-CACHE = Path("/var/cache/waguard-lab")
+from bench.programs import program
+
 MEMORY_LIMIT = 8 << 30
 """A Prometheus that takes more, in bytes, is ended (``Prometheus.check``)."""
 Labels = Mapping[str, str]
 
 
-class Missing(Exception):
-    """There is no such program and none could be had; the message says why."""
-
-
 class Broken(Exception):
     """Prometheus ended, did not answer, or took too much memory."""
-
-
-def program(name: str) -> str:
-    """Path of ``prometheus`` or ``promtool``: installed, or kept in $WAGUARD_LAB_CACHE, or out of the package. Raises Missing."""
-    installed = shutil.which(name)
-    if installed:
-        return installed
-    cached = Path(os.environ.get("WAGUARD_LAB_CACHE", CACHE)) / "prometheus" / name
-    if not cached.exists():
-        try:
-            _fetch(cached.parent)
-        except OSError as error:
-            raise Missing(f"{name} is not installed, and could not be fetched: {error}") from error
-    return str(cached)
-
-
-def _fetch(target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target) as folder:
-        Path(folder).chmod(0o755)  # apt downloads as its own user
-        try:
-            _run(["apt-get", "download", "prometheus"], folder)
-        except OSError:
-            _run(["apt-get", "update"], folder)
-            _run(["apt-get", "download", "prometheus"], folder)
-        (package,) = Path(folder).glob("prometheus_*.deb")
-        _run(["dpkg-deb", "-x", str(package), "tree"], folder)
-        for name in ("prometheus", "promtool"):
-            Path(folder, "tree/usr/bin", name).replace(target / name)
-
-
-def _run(command: list[str], folder: str) -> None:
-    run = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                         text=True, timeout=300, check=False)
-    if run.returncode != 0:
-        raise OSError(f"{' '.join(command)}: {run.stdout.strip() or run.returncode}")
 
 
 class Prometheus:

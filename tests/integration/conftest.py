@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench.programs import Missing, program
 from demo.standin import StandIn
 
 Make = Callable[..., StandIn]
@@ -46,6 +48,17 @@ def vm(make: Make) -> StandIn:
     machine.start_guard()
     machine.wait_for("running")
     return machine
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Path of Prometheus' promtool. In CI a missing one fails; elsewhere it skips."""
+    try:
+        return program("promtool")
+    except Missing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
 
 
 @pytest.hookimpl(hookwrapper=True)

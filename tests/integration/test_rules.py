@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import subprocess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,26 +14,6 @@ TESTS = Path(__file__).resolve().parents[1]
 MONITORING = TESTS.parent / "monitoring"
 CASES = sorted((MONITORING / "tests").glob("*.yml"))
 RULES = [rule for group in yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
-
-
-def _helper() -> ModuleType:
-    """tests/promtool.py, wherever pytest was started and however it imports."""
-    spec = importlib.util.spec_from_file_location("waguard_tests_promtool", TESTS / "promtool.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def promtool() -> str:
-    helper = _helper()
-    try:
-        return str(helper.find())
-    except helper.Missing as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
 
 
 def run(promtool: str, *words: str) -> tuple[int, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -49,21 +48,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
     (folder / "big").write_bytes(b"x" * 2_000_000)
     os.mkfifo(folder / "fifo")
     return Place(folder, authority, server)
-
-
-@pytest.fixture(scope="module")
-def promtool() -> str:
-    spec = importlib.util.spec_from_file_location("waguard_tests_promtool", TESTS / "promtool.py")
-    assert spec is not None
-    assert spec.loader is not None
-    helper = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(helper)
-    try:
-        return str(helper.find())
-    except helper.Missing as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
 
 
 def theirs(promtool: str, file: Path) -> str:

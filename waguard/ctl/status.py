@@ -32,7 +32,7 @@ def render(snapshot: dict[str, Any]) -> str:
     now = _try(lambda: float(told["at"]), time.time())
     level = _try(lambda: str(told["verdict"]["level"]), "unknown")
     summary = _try(lambda: str(told["verdict"]["summary"]), "this guard gives no verdict")
-    parts = [f"{paint(f'● {level}', _COLOURS.get(level, 'yellow'))}  {paint(summary, 'bold')}", "", rows(_facts(told, now))]
+    parts = [f"{paint(f'● {level}', _COLOURS.get(level, 'yellow'))}  {paint(summary, 'bold')}", "", rows(facts(told, now))]
     findings = _lines(told.get("findings"), lambda finding: _finding(finding, now))
     events = _lines(told.get("events"), lambda event: f"  {paint(clock(event['at'], now), 'dim')}  {event['message']}")
     for title, lines in (("Findings", findings), ("Recent", events)):
@@ -53,8 +53,9 @@ def _lines(items: Any, line: Callable[[Any], str]) -> list[str]:
     return [text for text in shown if text]
 
 
-def _facts(told: dict[str, Any], now: float) -> list[tuple[str, str]]:
-    facts: tuple[tuple[str, Callable[[], str]], ...] = (
+def facts(told: dict[str, Any], now: float) -> list[tuple[str, str]]:
+    """Rows of name and words, painted for a terminal. ``told``: a snapshot; ``now``: seconds since the epoch."""
+    said: tuple[tuple[str, Callable[[], str]], ...] = (
         ("Unit", lambda: _unit(told["agent"], told["guard"]["backend"])),
         ("Daemon", lambda: _process(told["agent"]["daemon"], now)),
         ("Handler", lambda: _process(told["agent"]["handler"], now)),
@@ -65,10 +66,10 @@ def _facts(told: dict[str, Any], now: float) -> list[tuple[str, str]]:
         ("Restarts", lambda: _restarts(told["counters"])),
         ("Ration", lambda: _ration(told["policy"]["budget"])),
         ("Policy", lambda: _policy(told["policy"], now)),
-        ("Wire server", lambda: _probe(told["probes"].get("wireserver"))),
+        ("Wire server", lambda: probe(told["probes"].get("wireserver"))),
         ("Guard", lambda: _guard(told["guard"], now)),
     )
-    return [(name, _try(text, "not told by this guard")) for name, text in facts]
+    return [(name, _try(text, "not told by this guard")) for name, text in said]
 
 
 def _unit(agent: dict[str, Any], backend: str) -> str:
@@ -157,10 +158,11 @@ def _policy(policy: dict[str, Any], now: float) -> str:
     return ", ".join(words)
 
 
-def _probe(probe: Any) -> str:
-    if not probe or probe["success"] is None:
-        return f"not known: {probe['error']}" if probe else "not known"
-    return f"answers in {probe['duration'] * 1000:.1f} ms" if probe["success"] else paint(str(probe["error"]), "red")
+def probe(told: Any) -> str:
+    """What came of one probe of the snapshot, painted for a terminal."""
+    if not told or told["success"] is None:
+        return f"not known: {told['error']}" if told else "not known"
+    return f"answers in {told['duration'] * 1000:.1f} ms" if told["success"] else paint(str(told["error"]), "red")
 
 
 def _guard(guard: dict[str, Any], now: float) -> str:

@@ -123,8 +123,8 @@ def _render(told: Mapping[str, Any], findings: list[dict[str, Any]]) -> str:
         ("Daemon", told["daemon"] or "not known"),
         ("Package", f"{told['package']} {told['installed']}" if told["installed"] else
          "not installed as a package" if told["package"] and not told["candidate_unknown"] else "not known"),
-        ("Distribution", _offer(told, now)),
-        ("Upstream", _upstream(told, now)),
+        ("Distribution", offer(told, now)),
+        ("Upstream", upstream(told, now)),
         ("Supported from", told["support_floor"]),
         ("Disabled", f"not known: {told['disabled_why']}" if told["disabled_why"] else ", ".join(told["disabled"]) or "none"),
     ]
@@ -140,14 +140,16 @@ def _colour(finding: Mapping[str, Any]) -> str:
     return {"critical": "red", "warning": "yellow"}.get(finding["severity"], "blue")
 
 
-def _offer(told: Mapping[str, Any], now: float) -> str:
+def offer(told: Mapping[str, Any], now: float) -> str:
+    """What the distribution has, in words. ``told``: as ``waguardctl versions --json`` and the doctor's part "versions"."""
     if told["candidate"] is None:
         return f"not known: {told['candidate_unknown']}"
     at = told["candidate_at"]
     return f"{told['candidate']}" + (f", by package lists of {durations.show(now - at)} ago" if at and at < now else "")
 
 
-def _upstream(told: Mapping[str, Any], now: float) -> str:
+def upstream(told: Mapping[str, Any], now: float) -> str:
+    """The newest release of WALinuxAgent and who says so, in words. ``told``: as for ``offer``."""
     if told["upstream"] is None:
         return "not known"
     released = f", released on {told['upstream_released']}" if told["upstream_released"] else ""

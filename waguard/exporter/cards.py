@@ -248,7 +248,7 @@ def _recent(look: Look) -> Html:
 def _agent(look: Look) -> Html:
     """The rows of ``waguardctl status``, with the moments in them marked up."""
     rows: list[tuple[str, Child]] = []
-    for name, said in status._facts(look.told, look.now):
+    for name, said in status.facts(look.told, look.now):
         if name == "Heartbeat":
             rows.append((name, attempt(lambda: _heartbeat(look.told["agent"]["heartbeat"], look.now), said)))
         elif name == "Verbose":
@@ -299,8 +299,8 @@ def _versions(look: Look) -> Html:
         ("Goal state agent", lambda: (told or look.told["agent"]["versions"])["goal_state"]),
         ("Daemon", lambda: (told or look.told["agent"]["versions"])["daemon"]),
         ("Package", lambda: f"{told['package']} {told['installed']}" if told["installed"] else None),
-        ("Distribution", lambda: versions._offer(told, look.now)),
-        ("Upstream", lambda: versions._upstream(told, look.now)),
+        ("Distribution", lambda: versions.offer(told, look.now)),
+        ("Upstream", lambda: versions.upstream(told, look.now)),
         ("Supported from", lambda: told["support_floor"]),
         ("Disabled", lambda: ", ".join(told["disabled"]) or "none"))
     rows = [(name, text(attempt(find, None) or "not known", 300)) for name, find in said]
@@ -325,7 +325,7 @@ def _probes(look: Look) -> Html:
 
     def line(name: str) -> Html:
         probe = told[name]
-        says = text(_PAINT.sub("", status._probe(probe)), 200)
+        says = text(_PAINT.sub("", status.probe(probe)), 200)
         when = _each([probe.get("at")], lambda at: join((", ", moment(at, look.now))))
         return _line(_level_of(probe["success"]), tag("b", text(name, 60)), " ", says, *when)
 

@@ -121,12 +121,7 @@ class Exporter:
 
     def _metrics(self, request: Request) -> Response:
         body, kind = metrics.render(self._guard.snapshot(), request.headers.get("accept"), self._complain)
-        headers = [("Vary", "Accept, Accept-Encoding")]
-        if _likes_gzip(request.headers.get("accept-encoding", "")):
-            packer = zlib.compressobj(4, wbits=16 + zlib.MAX_WBITS)  # gzip's format, without the import of gzip
-            body = packer.compress(body) + packer.flush()
-            headers.append(("Content-Encoding", "gzip"))
-        return Response(HTTPStatus.OK, body, kind, tuple(headers))
+        return _packed(request, body, kind, (("Vary", "Accept, Accept-Encoding"),))
 
     def _complain(self, sentence: str) -> None:
         if sentence not in self._said:
@@ -140,7 +135,7 @@ class Exporter:
         events = page.recent(self._guard.path) if snapshot is not None else None
         body = page.render(snapshot, events, time.time(), host=os.uname().nodename, telemetry_path=self._telemetry_path,
                            trouble=self._guard.trouble or "")
-        return Response(HTTPStatus.OK, body, page.CONTENT_TYPE, page.HEADERS)
+        return _packed(request, body, page.CONTENT_TYPE, (*page.HEADERS, ("Vary", "Accept-Encoding")))
 
     def _healthy(self, request: Request) -> Response:
         return Response(HTTPStatus.OK, b"the exporter is alive\n")
@@ -149,6 +144,14 @@ class Exporter:
         if self._guard.snapshot() is None:
             return Response(HTTPStatus.SERVICE_UNAVAILABLE, b"the guard does not answer\n")
         return Response(HTTPStatus.OK, b"the guard answers\n")
+
+
+def _packed(request: Request, body: bytes, kind: str, headers: tuple[tuple[str, str], ...]) -> Response:
+    """200, in gzip for who likes that."""
+    if _likes_gzip(request.headers.get("accept-encoding", "")):
+        packer = zlib.compressobj(4, wbits=16 + zlib.MAX_WBITS)  # gzip's format, without the import of gzip
+        body, headers = packer.compress(body) + packer.flush(), (*headers, ("Content-Encoding", "gzip"))
+    return Response(HTTPStatus.OK, body, kind, headers)
 
 
 def _likes_gzip(accept: str) -> bool:

@@ -33,6 +33,7 @@ SURFACE = {  # design §4
     "probe_duration_seconds", "finding_active", "observer_success", "observer_duration_seconds",
     "observer_last_success_timestamp_seconds", "agent_outdated", "log_signature_matches_total", "log_tree_bytes",
     "extension_ready", "backup_ready", "backup_last_snapshot_timestamp_seconds", "backup_last_snapshot_success",
+    "backup_last_success_timestamp_seconds", "paused",
 }  # fmt: skip
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

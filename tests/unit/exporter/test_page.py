@@ -135,7 +135,7 @@ def test_it_has_the_rows_of_waguardctl_status_in_its_words(vm: str) -> None:
         snapshot["agent"] = vms.sample()["agent"]
         snapshot["policy"] = vms.sample()["policy"]
     shown = facts(render(snapshot), "agent")
-    said = dict(status._facts(snapshot, snapshot["at"]))
+    said = dict(status.facts(snapshot, snapshot["at"]))
     assert list(shown) == list(said)
     clock = r" ?(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d UTC"
     for name, words in said.items():
@@ -151,7 +151,7 @@ def test_it_has_the_words_of_waguardctl_where_a_terminal_would_have_colours(monk
     monkeypatch.setenv("TERM", "xterm")
     snapshot = vms.troubled()
     snapshot["agent"]["unit"]["load"] = "not-found"
-    assert "\x1b[31mno such unit\x1b[0m" in dict(status._facts(snapshot, snapshot["at"])).values()
+    assert "\x1b[31mno such unit\x1b[0m" in dict(status.facts(snapshot, snapshot["at"])).values()
     tree = render(snapshot)
     assert facts(tree, "agent")["Unit"] == "no such unit"
     assert "timed out, 32s ago" in tree.each("section", id="probes")[0].text
