@@ -80,6 +80,9 @@ def run(argv: Sequence[str], timeout: float, limit: int = 65536, environment: Op
         if problem:
             _kill(process)
         return Ran(None if problem else process.returncode, heard.text(0), heard.text(1), problem)
+    except BaseException:  # Ctrl-C while it runs: nobody is left to wait for it.
+        _kill(process)
+        raise
     finally:
         heard.close()
 

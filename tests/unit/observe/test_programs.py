@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -150,3 +151,18 @@ def test_importing_it_is_cheap() -> None:
     code = "import sys, waguard.observe.programs; print('subprocess' in sys.modules or 'select' in sys.modules)"
     assert subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True,
                           cwd=Path(__file__).parents[3]).stdout == "False\n"
+
+
+def test_whoever_is_interrupted_leaves_nothing_running(tmp_path: Path) -> None:
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(KeyboardInterrupt):
+            run(["sh", "-c", f"echo $$ >{tmp_path}/pid; exec sleep 1000"], timeout=60)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not Path(f"/proc/{int((tmp_path / 'pid').read_text())}").exists()

@@ -1,0 +1,1 @@
+"""The support bundle: what is taken of a machine, with no secret in it."""
