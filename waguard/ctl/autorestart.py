@@ -13,7 +13,8 @@ EXAMPLES = ("waguardctl autorestart status", "waguardctl autorestart enable", "w
 def add(parser: Any) -> None:
     parser.add_argument("what", choices=("status", "enable", "disable"),
                         help="what systemd does when the agent ends; or write the drop-in, or remove it")
-    parser.add_argument("--settings-dir", default="/etc/waguard", metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--settings-dir", default="/etc/waguard", metavar="DIR",
+                        help="where the settings are (default: %(default)s)")
     parser.add_argument("--unit-dir", default="/etc/systemd/system", metavar="DIR",
                         help="where the drop-in's folder is (default: %(default)s)")
 

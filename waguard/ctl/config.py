@@ -14,7 +14,8 @@ def add(parser: Any) -> None:
     parser.add_argument("what", choices=("show", "check"), help="the settings in the files, or whether the files are good")
     parser.add_argument("--origin", action="store_true", help="say where each value comes from")
     parser.add_argument("--help-text", action="store_true", help="say what each setting is for")
-    parser.add_argument("--settings-dir", default="/etc/waguard", metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--settings-dir", default="/etc/waguard", metavar="DIR",
+                        help="where the settings are (default: %(default)s)")
 
 
 def run(args: Any) -> int:
@@ -49,18 +50,18 @@ def _yaml(found: list[dict[str, Any]], origin: bool, help_text: bool) -> str:
         if head != section:
             lines.append(f"{head}:")
             section = head
-        value = setting["value"]
-        if isinstance(value, list):
-            text = f"[{', '.join(_quoted(word) for word in value)}]"
-        elif isinstance(value, bool):
-            text = str(value).lower()
-        else:
-            text = _quoted(str(value))
         if help_text:
             lines.append(f"  # {setting['help']}")
-        line = f"  {key}: {text}"
+        line = f"  {key}: {written(setting['value'])}"
         lines.append(f"{line.ljust(44)}  {common.paint('# ' + setting['origin'], 'dim')}" if origin else line)
     return "\n".join(lines)
+
+
+def written(value: Any) -> str:
+    """A value, as settings.show_value has it, in YAML."""
+    if isinstance(value, list):
+        return f"[{', '.join(_quoted(word) for word in value)}]"
+    return str(value).lower() if isinstance(value, bool) else _quoted(str(value))
 
 
 def _quoted(word: str) -> str:

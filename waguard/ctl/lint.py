@@ -13,7 +13,7 @@ EXAMPLES = ("waguardctl lint", "waguardctl lint ./waagent.conf", "waguardctl lin
 
 
 def add(parser: Any) -> None:
-    parser.add_argument("file", nargs="?", metavar="FILE", help="default: the waagent.conf of this machine")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="what to check (default: the waagent.conf of this machine)")
 
 
 def run(args: Any) -> int:

@@ -14,7 +14,7 @@ from waguard import __version__
 from waguard.ctl import common
 
 VERBS = ("status", "doctor", "check", "explain", "lint", "versions", "autorestart", "verbose",
-         "restart", "pause", "resume", "events", "metrics", "config")
+         "restart", "pause", "resume", "events", "metrics", "config", "collect")
 """One module each, of the same name, in this package; imported only when it is wanted."""
 
 
@@ -34,7 +34,7 @@ def parser(only: str = "") -> argparse.ArgumentParser:
                                formatter_class=argparse.RawDescriptionHelpFormatter,
                                epilog="examples:\n" + "\n".join(f"  {example}" for example in module.EXAMPLES))
         module.add(sub)
-        sub.add_argument("--json", action="store_true", help='print {"schema": 1, "result": …, "warnings": []}')
+        sub.add_argument("--json", action="store_true", help='the result as JSON: {"schema": 1, "result": …, "warnings": []}')
         sub.add_argument("--run-dir", default=os.environ.get("WAGUARD_RUN_DIR", common.RUN_DIR), metavar="DIR",
                          help="where the guard's sockets are (default: %(default)s)")
     return top

@@ -12,7 +12,7 @@ EXAMPLES = ("waguardctl pause --for 1h", "waguardctl pause", "waguardctl resume"
 
 def add(parser: Any) -> None:
     parser.add_argument("--for", dest="seconds", type=common.parse_duration, metavar="TIME",
-                        help="such as 1h (default: until waguardctl resume)")
+                        help="length of the pause, such as 1h (default: until waguardctl resume)")
 
 
 def run(args: Any) -> int:

@@ -17,7 +17,8 @@ _UPSTREAM = ("upstream", "upstream_released", "upstream_source", "upstream_fetch
 
 def add(parser: Any) -> None:
     parser.add_argument("--offline", action="store_true", help="do not ask for new releases; what is known already is shown")
-    parser.add_argument("--settings-dir", default="/etc/waguard", metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--settings-dir", default="/etc/waguard", metavar="DIR",
+                        help="where the settings are (default: %(default)s)")
 
 
 def run(args: Any) -> int:

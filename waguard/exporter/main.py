@@ -202,7 +202,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line, also for man page and completion."""
     parser = argparse.ArgumentParser(
         prog="waguard-exporter", description="Prometheus metrics about this Azure VM's agent, as waguard sees it.",
         epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
@@ -217,10 +218,12 @@ def _parser() -> argparse.ArgumentParser:
                         help="TLS, users, headers and rate limit: docs/web-config.md (default: plain HTTP for everybody)")
     parser.add_argument("--web.max-requests", dest="max_requests", metavar="N", type=_count, default=40,
                         help="requests answered at the same time, one more is told 503; 0: no limit (default 40)")
-    parser.add_argument("--status-socket", metavar="PATH", default=STATUS_SOCKET,
+    parser.add_argument("--status-socket", metavar="SOCKET", default=STATUS_SOCKET,
                         help=f"the guard's status socket (default {STATUS_SOCKET})")
-    parser.add_argument("--log.level", dest="log_level", choices=logs.LEVELS, default="info", help="default info")
-    parser.add_argument("--log.format", dest="log_format", choices=logs.FORMATS, help="default: lines for people")
+    parser.add_argument("--log.level", dest="log_level", choices=logs.LEVELS, default="info",
+                        help="what is logged: this and what is graver (default info)")
+    parser.add_argument("--log.format", dest="log_format", choices=logs.FORMATS,
+                        help="form of the log (default: lines for people)")
     parser.add_argument("--version", action="version", version=f"waguard-exporter {__version__}")
     return parser
 
@@ -266,7 +269,7 @@ def _server(arguments: argparse.Namespace, listeners: Sequence[socket.socket]) -
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run until SIGTERM or SIGINT. 0: ended cleanly; 1: could not listen, or bad web configuration; 2: wrong usage."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     logs.to_stderr(arguments.log_level, arguments.log_format)
     try:
         listeners = _listeners(arguments)

@@ -290,11 +290,12 @@ def parser() -> Any:
     parser = argparse.ArgumentParser(
         prog="waguardd", description="Keeps the Azure Linux agent (waagent) working. Meant to be run by waguard.service.",
         epilog="example: waguardd --settings-dir ./etc --run-dir ./run --lib-dir ./lib")
-    parser.add_argument("--settings-dir", type=Path, metavar="DIR", default=settings.DIRECTORY, help="default: %(default)s")
+    parser.add_argument("--settings-dir", type=Path, metavar="DIR", default=settings.DIRECTORY,
+                        help="where the settings are (default: %(default)s)")
     parser.add_argument("--run-dir", type=Path, metavar="DIR", default=Options().run_dir,
-                        help="sockets and volatile state; default: %(default)s")
+                        help="sockets and volatile state (default: %(default)s)")
     parser.add_argument("--lib-dir", type=Path, metavar="DIR", default=Options().lib_dir,
-                        help="lasting state; default: %(default)s")
+                        help="lasting state (default: %(default)s)")
     parser.add_argument("--version", action="version", version=f"waguardd {__version__}")
     return parser
 

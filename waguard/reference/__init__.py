@@ -1,0 +1,4 @@
+"""Made from the code, when a package is built: man pages, completion for three shells, docs/configuration.md.
+
+No program imports anything from in here.
+"""
