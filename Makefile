@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 ARGS ?=
 
-.PHONY: help demo test browser fleet check lab deb clean
+.PHONY: help demo test browser fleet check lab deb rpm repo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,14 @@ check: ## ruff, mypy --strict, shellcheck, exposure of the units
 deb: ## dist/waguard_*_all.deb
 	@packaging/build-deb.sh
 
+rpm: ## dist/waguard-*.noarch.rpm for this distribution, after the unit tests with its own Python
+	@packaging/build-rpm.sh
+
+repo: ## what dist/ holds, into signed repositories for apt, dnf and zypper: dist/repo; docs/deploy.md
+	@packaging/repo
+
 lab: deb ## scenarios on real systemd with the real waagent (root); ARGS=-k name
+	@WAGUARD_RPM_CHECK=no packaging/build-rpm.sh
 	@tests/lab/prepare.sh
 	@tools/venv test
 	@.venv/test/bin/python -m pytest tests/lab --numprocesses=4 --durations=10 $(ARGS)
