@@ -180,7 +180,7 @@ class Guard:
         live = liveness.judge(evidence, history, self.settings.liveness, self.settings.restart.boot_grace)
         self.live, self._history = live, live.history
         self.memory.exits = live.history.exits
-        if live.state is not AgentState.UNKNOWN and not self.runs.acting and ready and self._current():
+        if live.state is not AgentState.UNKNOWN and not self.runs.acting and self.runs.settled and ready and self._current():
             self._decide(evidence, live)
         self._find(evidence, live)
         self._changed()

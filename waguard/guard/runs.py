@@ -24,6 +24,8 @@ from waguard.observe.unit import UnitState
 _SOON = 0.005
 _SLOWEST = 1.0
 _LAST_WORDS = 0.05
+_PATIENCE = 2.0
+"""Seconds for the daemon's last words to be read in: a log on a dead mount must not keep the agent down."""
 _INVOCATIONS = Path("/run/systemd/units")
 
 
@@ -41,6 +43,8 @@ class Runs:
         self._asking = False
         self._again = False
         self._ended: Optional[Process] = None
+        self._unheard = False
+        """Its last words are still to be read; till then nobody knows by whose will it ended."""
         self._wait = _SOON
         self._invocation = ""
 
@@ -48,6 +52,11 @@ class Runs:
     def _sources(self) -> Sources:
         assert self.sources is not None
         return self.sources
+
+    @property
+    def settled(self) -> bool:
+        """False while the daemon is ending, or has ended and it is not known yet by whose will: then nothing is to be decided."""
+        return not (self._ended is not None and self._unheard) and not self._sources.track.ending
 
     def look(self, then: Optional[Callable[[], None]] = None) -> None:
         """Ask the service manager, one question at a time. ``then`` comes in the place of ``changed``."""
@@ -71,15 +80,25 @@ class Runs:
         """The kernel's word: find out what it was."""
         self._ended, self._wait = process, _SOON
         unit = self._sources.known_unit
-        if unit is not None and unit.kind == "command":
+        self._unheard = unit is not None and unit.kind == "command"
+        if self._unheard:
+            self._loop.after(_PATIENCE, lambda: self._heard(process))
             self._read_last_words(process)
         else:
             self.look()
 
     def _read_last_words(self, process: Process) -> None:
         """Without systemd the daemon's last words tell a stop from a crash. A look that is under way may have missed them."""
-        if self._ended is process and not self._sources.see_log(self.look):
+        if self._awaited(process) and not self._sources.see_log(lambda: self._heard(process)):
             self._loop.after(_LAST_WORDS, lambda: self._read_last_words(process))
+
+    def _heard(self, process: Process) -> None:
+        if self._awaited(process):
+            self._unheard = False
+            self.look()
+
+    def _awaited(self, process: Process) -> bool:
+        return self._unheard and self._ended is process
 
     def begun_by_others(self) -> bool:
         """Is there a start that was not told? systemd keeps a link with each unit's invocation id; to read it costs nothing."""
@@ -107,7 +126,7 @@ class Runs:
         sources.see_processes()
         if unit.main_pid and unit.invocation and unit.active == "active" and unit.invocation != self._memory.run:
             self._begun(unit)
-        if self._ended is not None:
+        if self._ended is not None and not self._unheard:
             self._settle(unit, self._ended)
 
     def _settle(self, unit: UnitState, ended: Process) -> None:

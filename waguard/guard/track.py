@@ -32,16 +32,26 @@ class _Watched:
                 os.close(pidfd)
             return False
         self.leave()
+        if self.process is not None:
+            self._gone()  # Another one is there in its place.
         self._pidfd, self.process = pidfd, found
         self._loop.watch(pidfd, select.EPOLLIN, lambda _events: self._gone())
         return True
 
     def leave(self) -> None:
-        """Follow it no longer. If it has ended and its pidfd was not heard yet, the end is told all the same."""
+        """Follow it no longer, but for one that is about to end: its end is still to be told.
+
+        If it has ended and its pidfd was not heard yet, the end is told here. On its way out a process loses its command line
+        a while before it is gone, the longer the busier the machine is (exit_mm and exit_notify in the kernel's do_exit).
+        """
         if self._pidfd is not None and process.has_ended(self._pidfd):
             self._gone()
-        else:
+        elif not self._ending():
             self.drop()
+
+    def _ending(self) -> bool:
+        found = process.read(self.process.pid) if self.process is not None else None
+        return self.process is not None and (found is None or not any(found.argv))
 
     def refresh(self) -> None:
         """Read it anew. Its end is the pidfd's business, not found here."""
@@ -68,6 +78,12 @@ class Track:
         self._daemon = _Watched(loop, daemon_ended)
         self._handler = _Watched(loop, handler_ended)
         self.problem = ""
+        self._main_pid = 0
+
+    @property
+    def ending(self) -> bool:
+        """The service has no main process any more, and the daemon that it had is not quite gone: its end will be told."""
+        return self._main_pid == 0 and self._daemon.process is not None
 
     @property
     def daemon(self) -> Optional[Process]:
@@ -86,6 +102,7 @@ class Track:
             self.problem = f"/proc cannot be read: {error.strerror}"
 
     def _look(self, main_pid: int) -> None:
+        self._main_pid = main_pid
         if main_pid == 0 or not self._daemon.follow(main_pid, lambda found: processes.is_daemon(found.argv)):
             if self._daemon.process is not None and self._daemon.process.pid != main_pid:
                 self._daemon.leave()

@@ -105,7 +105,7 @@ def has_ended(pidfd: int) -> bool:
 def _blocked(pid: int, proc: Path) -> tuple[str, ...]:
     """Names of the threads in state D at this look."""
     names = []
-    for task in os.listdir(proc / str(pid) / "task"):
+    for task in sorted(os.listdir(proc / str(pid) / "task"), key=int):
         try:
             stat = (proc / str(pid) / "task" / task / "stat").read_text("utf-8", "replace")
         except (FileNotFoundError, ProcessLookupError):

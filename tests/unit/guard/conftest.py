@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -66,7 +67,8 @@ def disk() -> Disk:
 
 
 def descriptors() -> set[int]:
-    """What this process has open."""
+    """What this process has open, but for what earlier tests left to the garbage collector."""
+    gc.collect()
     found = set()
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # that of the listing itself

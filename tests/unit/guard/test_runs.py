@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from waguard.clock import Clock
+from waguard.guard import runs as module
 from waguard.guard.memory import Memory
 from waguard.guard.runs import Runs
 from waguard.guard.sources import Sources
@@ -31,6 +32,7 @@ class Looked:
     def __init__(self) -> None:
         self.sources: Any = None
         self.logs: list[Any] = []
+        self.events: list[str] = []
 
     def look(self, done: Any) -> None:
         self.logs.append(self.sources.eyes.get("log"))
@@ -41,7 +43,8 @@ class Looked:
 def world(tmp_path: Path, loop: Turning) -> tuple[Runs, Looked]:
     manager, clock = Looked(), Clock()
     memory = Memory(Store("state", tmp_path, tmp_path, Disk(), lambda _warning: None), "boot")
-    runs = Runs(loop, clock, manager, memory, lambda *_words, **_fields: None, lambda: None, lambda: None)  # type: ignore[arg-type]
+    runs = Runs(loop, clock, manager, memory, lambda kind, *_words, **_fields: manager.events.append(kind),
+                lambda: None, lambda: None)  # type: ignore[arg-type]
     sources = Sources(Settings(), loop, clock, Disk(), runs.daemon_ended, lambda _process: None)
     sources._follower = logs.Follower(tmp_path / "waagent.log")
     sources.unit = Known(UnitState("waagent", active="active", main_pid=4242, kind="command"), clock.now())
@@ -70,3 +73,34 @@ def test_the_log_is_read_first_also_when_a_look_at_it_is_under_way(loop: Turning
     loop.until(lambda: manager.logs, seconds=5.0)
     assert isinstance(manager.logs[0], Known)
     assert isinstance(manager.logs[0].value, logs.LogLook)
+
+
+def test_a_look_that_comes_first_does_not_judge(loop: Turning, world: tuple[Runs, Looked]) -> None:
+    """The service manager is asked at other times, too, and its answer is that there is no daemon: that is no crash yet."""
+    runs, manager = world
+    go = threading.Event()
+    assert runs.sources is not None
+    runs.sources.eyes.look("log", lambda: go.wait(30.0))
+    assert runs.settled
+    runs.daemon_ended(DAEMON)
+    runs.look()
+    loop.settle()
+    assert (manager.events, runs.settled) == ([], False)
+    go.set()
+    loop.until(lambda: manager.events, seconds=5.0)
+    assert (manager.events, runs.settled) == (["agent-exited"], True)
+
+
+def test_words_that_do_not_come_are_not_waited_for_for_ever(
+    loop: Turning, world: tuple[Runs, Looked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log may be on a mount that is dead."""
+    runs, manager = world
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    go = threading.Event()
+    assert runs.sources is not None
+    runs.sources.eyes.look("log", lambda: go.wait(30.0))
+    runs.daemon_ended(DAEMON)
+    loop.until(lambda: manager.events, seconds=5.0)
+    assert (manager.events, runs.settled) == (["agent-exited"], True)
+    go.set()

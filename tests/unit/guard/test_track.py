@@ -183,3 +183,59 @@ def test_an_end_that_a_look_finds_first_is_told_all_the_same(loop: Turning, agen
     followed.track.look(0)
     loop.settle()
     assert [process.pid for process in followed.daemons] == [daemon.pid]
+
+
+HALF_GONE = """
+import ctypes, sys, threading, time
+threading.Thread(target=time.sleep, args=(1000,)).start()
+print("ready", flush=True)
+sys.stdin.readline()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.fixture
+def half_gone(tmp_path: Path, followed: Followed) -> Iterator[subprocess.Popen[str]]:
+    """A daemon that is followed and then is as one that is on its way out: without a command line, but not gone for its pidfd."""
+    script = tmp_path / "half-gone" / "waagent"
+    script.parent.mkdir()
+    script.write_text(HALF_GONE)
+    with subprocess.Popen([sys.executable, str(script), "-daemon"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdin is not None and daemon.stdout is not None
+        assert daemon.stdout.readline() == "ready\n"
+        followed.track.look(daemon.pid)
+        assert pid_of(followed.track.daemon) == daemon.pid
+        daemon.stdin.write("\n")
+        daemon.stdin.flush()
+        while Path(f"/proc/{daemon.pid}/cmdline").read_bytes():
+            time.sleep(0.01)
+        yield daemon
+        daemon.kill()
+
+
+def test_one_that_is_not_quite_gone_is_told_when_it_is(loop: Turning, half_gone: subprocess.Popen[str], followed: Followed) -> None:
+    """On a busy machine a look comes between the two: the end would never be told, and a start be decided without it."""
+    for _ in range(3):
+        followed.track.look(0)
+    loop.settle()
+    assert (followed.daemons, followed.track.ending) == ([], True)
+    half_gone.kill()
+    loop.until(lambda: followed.daemons)
+    loop.settle()
+    assert ([process.pid for process in followed.daemons], followed.track.ending) == ([half_gone.pid], False)
+
+
+def test_one_that_is_not_quite_gone_is_told_when_another_is_there(
+    loop: Turning, agents: Agents, half_gone: subprocess.Popen[str], followed: Followed
+) -> None:
+    other = agents.start()
+    followed.track.look(other.pid)
+    assert [process.pid for process in followed.daemons] == [half_gone.pid]
+    assert (pid_of(followed.track.daemon), followed.track.ending) == (other.pid, False)
+
+
+def test_one_that_lives_on_without_its_service_is_left(agents: Agents, followed: Followed) -> None:
+    daemon = agents.start()
+    followed.track.look(daemon.pid)
+    followed.track.look(0)
+    assert (followed.track.daemon, followed.track.ending) == (None, False)
