@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 ARGS ?=
 
-.PHONY: help demo test browser fleet check lab deb rpm repo clean
+.PHONY: help demo test browser fleet check lab deb rpm repo clean picture
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -10,6 +10,10 @@ help: ## this list
 demo: ## the main job on a throw-away VM in a folder; ARGS=--once ends by itself
 	@tools/venv demo
 	@.venv/demo/bin/python -m demo.run $(ARGS)
+
+picture: ## the pictures of README, docs/images/*.svg, from what waguardctl shows on the demo's VM
+	@tools/venv demo
+	@.venv/demo/bin/python -m demo.picture
 
 test: ## unit tests on every Python 3.9-3.13 found, integration tests on the first
 	@tools/test $(ARGS)

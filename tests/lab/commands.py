@@ -161,7 +161,7 @@ HOWS: tuple[How, ...] = (
     How(r"install -D -m 644 -t /etc/prometheus/waguard .*", before="cd /usr/share/waguard", turn=5),
     How(r"promtool check config /etc/prometheus/prometheus\.yml && systemctl reload prometheus", before="systemctl start prometheus",
         after="systemctl stop prometheus", turn=6),
-    How(r"openssl req -x509 .*", before="mkdir -p /etc/waguard/tls", turn=7),
+    How(r"mkdir -p /etc/waguard/tls", turn=6), How(r"openssl req -x509 .*", turn=7),
     How(r"chgrp waguard-exporter .*|chmod 0640 .*", turn=8),
 )
 

@@ -140,7 +140,7 @@ def test_it_waits_for_a_frozen_disk_and_systemd_does_not(machine: Machine) -> No
 def test_the_units_are_sound_and_leave_no_lines_in_the_journal(machine: Machine) -> None:
     guard = Guard(machine)
     guard.install()
-    ran = machine.run(["systemd-analyze", "verify", SERVICE, TIMER], check=False)
+    ran = machine.run(["systemd-analyze", "verify", "--man=no", SERVICE, TIMER], check=False)
     assert not [line for line in (ran.out + ran.err).splitlines() if "waguard" in line], ran
     machine.run(["systemd-analyze", "security", "--threshold=10", "--no-pager", SERVICE])
     machine.run(["systemctl", "start", SERVICE])

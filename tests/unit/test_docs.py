@@ -140,6 +140,11 @@ def test_what_is_said_to_test_a_command_exists() -> None:
             assert (ROOT / name).exists() or (ROOT / "tests/lab" / name).exists(), f"{rule.pattern}: {name}"
 
 
+def test_targets_of_make_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {word for one in COMMANDS for word in re.findall(r"^make ([a-z]+)", one.text)} <= targets
+
+
 def test_blocks_without_a_command_have_none_of_ours() -> None:
     for path in PAGES:
         for match in re.finditer(r"^ *```(\w*)\n(.*?)^ *```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL):
@@ -210,6 +215,7 @@ CLOSED = {
     "ProtectHostname": "yes", "ProtectKernelLogs": "yes", "ProtectKernelModules": "yes", "ProtectKernelTunables": "yes", "LockPersonality": "yes",
     "MemoryDenyWriteExecute": "yes", "RestrictNamespaces": "yes", "RestrictRealtime": "yes", "RestrictSUIDSGID": "yes", "NoNewPrivileges": "yes",
     "SystemCallArchitectures": "native", "SystemCallErrorNumber": "EPERM", "KeyringMode": "private", "IPAddressDeny": "any", "UMask": "0077",
+    "ReadOnlyPaths": "/run", "InaccessiblePaths": "-/dev/shm -/dev/mqueue -/dev/hugepages",
 }
 """The tightest value of each protection (systemd.exec(5)). Where a unit has another one, or none, its table has to say why."""
 
