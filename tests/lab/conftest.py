@@ -5,6 +5,8 @@
     machine   a booted machine of the test's own, with the agent turning its loop (a second and a half)
     fabric    its Azure: moods, request log
     agent     its waagent: pids, log, signs of life
+    vm        a machine of the module's own, with the agent and the guard, for a doctor: who breaks something mends it
+    doctor    the doctor of that machine
     lab       for tests that want something else: `with lab.machine(agent=False) as machine`, two machines, …
 """
 
@@ -18,6 +20,7 @@ import pytest
 from . import artefacts
 from .agent import Agent
 from .copies import sweep
+from .doctor import Doctor, doctored
 from .fabric import Fabric
 from .lab import Lab
 from .machine import Machine
@@ -48,6 +51,17 @@ def lab(lab_root: Path, request: pytest.FixtureRequest) -> Lab:
 def machine(lab: Lab) -> Iterator[Machine]:
     with lab.machine() as machine:
         yield machine
+
+
+@pytest.fixture(scope="module")
+def vm(lab: Lab) -> Iterator[Machine]:
+    with doctored(lab) as machine:
+        yield machine
+
+
+@pytest.fixture
+def doctor(vm: Machine) -> Doctor:
+    return Doctor(vm)
 
 
 @pytest.fixture

@@ -12,25 +12,13 @@ from contextlib import contextmanager
 import pytest
 
 from .agent import CONF, LIB, UNIT, Agent
-from .doctor import Doctor, doctored
+from .doctor import Doctor
 from .guard import Guard
-from .lab import Lab
 from .machine import Machine
 
 VERSION = "/usr/lib/python3/dist-packages/azurelinuxagent/common/version.py"
 SHIPPED = {"agent-autorestart-missing", "agent-autoupdate-off", "agent-behind-upstream", "backup-extension-absent"}
 """Worth knowing of every machine of the lab: Debian's unit, Debian's conf, Debian's version; and nobody has asked for a backup."""
-
-
-@pytest.fixture(scope="module")
-def vm(lab: Lab) -> Iterator[Machine]:
-    with doctored(lab) as machine:
-        yield machine
-
-
-@pytest.fixture
-def doctor(vm: Machine) -> Doctor:
-    return Doctor(vm)
 
 
 @contextmanager

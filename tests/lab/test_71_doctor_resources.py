@@ -14,26 +14,14 @@ import pytest
 
 from .agent import LIB, LOG, UNIT, Agent
 from .disk import Disk
-from .doctor import CHRONYC, Doctor, doctored
+from .doctor import CHRONYC, Doctor
 from .fabric import Fabric
 from .guard import Guard
-from .lab import Lab
 from .machine import Machine
 
 LOGS = "/var/log/azure"
 DEAD = "/mnt/dead"
 RULE = "/etc/logrotate.d/waagent.logrotate"
-
-
-@pytest.fixture(scope="module")
-def vm(lab: Lab) -> Iterator[Machine]:
-    with doctored(lab) as machine:
-        yield machine
-
-
-@pytest.fixture
-def doctor(vm: Machine) -> Doctor:
-    return Doctor(vm)
 
 
 @contextmanager

@@ -12,27 +12,14 @@ import pytest
 
 from .agent import LIB, Agent
 from .dhcp import Dhcp
-from .doctor import Doctor, doctored
+from .doctor import Doctor
 from .fabric import Fabric, Request
 from .goalstate import STORAGE, WIRESERVER
 from .lab import Lab
-from .machine import Machine
 
 PROBE_TIMEOUT = 2.0  # seconds, as doctor.py sets it
 PROBES = 4  # one after the other they would take PROBES * PROBE_TIMEOUT
 GOAL_STATE = "the agent does not receive or process the goal state"
-
-
-@pytest.fixture(scope="module")
-def vm(lab: Lab) -> Iterator[Machine]:
-    """One machine for all: every fault is undone by the test that makes it."""
-    with doctored(lab) as machine:
-        yield machine
-
-
-@pytest.fixture
-def doctor(vm: Machine) -> Doctor:
-    return Doctor(vm)
 
 
 @contextmanager

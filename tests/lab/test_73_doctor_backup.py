@@ -14,12 +14,11 @@ import pytest
 
 from .agent import LIB, Agent
 from .disk import Disk
-from .doctor import Doctor, doctored
+from .doctor import Doctor
 from .extensions import VERSION, VMSNAPSHOT, Handler, snapshot
 from .fabric import HANDLER, Fabric
 from .goalstate import Extension
 from .guard import Guard
-from .lab import Lab
 from .machine import Machine
 
 MOUNT = "/mnt/data"
@@ -61,18 +60,6 @@ class Backup:
 
     def withdraw(self, name: str) -> None:
         self.agent.wait_for_goal_state(self.fabric.withdraw_extension(name))
-
-
-@pytest.fixture(scope="module")
-def vm(lab: Lab) -> Iterator[Machine]:
-    """One machine for all: every fault is undone by the test that makes it."""
-    with doctored(lab) as machine:
-        yield machine
-
-
-@pytest.fixture
-def doctor(vm: Machine) -> Doctor:
-    return Doctor(vm)
 
 
 @pytest.fixture
