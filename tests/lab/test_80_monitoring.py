@@ -119,7 +119,8 @@ class Chain:
 def vm(lab: Lab) -> Iterator[Machine]:
     """Well, backed up, with a lease of verbose logging, and scraped."""
     with doctored(lab) as machine:
-        machine.write("/etc/waguard/conf.d/soon.yaml", "restart: {reset_after: 3s}\n")  # a loop of ends is over at its repair
+        # A loop of ends is over at its repair; and more than four starts would be told for six hours (WAGuardAgentRestartsOften).
+        machine.write("/etc/waguard/conf.d/soon.yaml", "restart: {reset_after: 3s, backoff_first: 1m}\n")
         machine.run(["systemctl", "reload", "waguard"])
         Doctor(machine).diagnose()
         fabric, agent = Fabric(machine), Agent(machine)
