@@ -180,7 +180,7 @@ class Guard:
         live = liveness.judge(evidence, history, self.settings.liveness, self.settings.restart.boot_grace)
         self.live, self._history = live, live.history
         self.memory.exits = live.history.exits
-        if live.state is not AgentState.UNKNOWN and not self.runs.acting and self.runs.settled and ready and self._current():
+        if live.state is not AgentState.UNKNOWN and not self.runs.acting and ready and self._current():
             self._decide(evidence, live)
         self._find(evidence, live)
         self._changed()
@@ -245,7 +245,7 @@ class Guard:
             start_gates.append(evidence.conf.value.problem)
         return Facts(now=evidence.now, condition=by_state.get(live.state, Condition.FINE), why=live.why,
                      run=unit.invocation or self.memory.run,
-                     settled=unit.settled, paused=self.memory.pause is not None, gates=gates,
+                     settled=unit.settled and self.runs.settled, paused=self.memory.pause is not None, gates=gates,
                      start_gates=tuple(start_gates), walls=walls, systemd_delay=unit.restart_delay,
                      proved=_proved(unit, evidence, live))
 

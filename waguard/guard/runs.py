@@ -55,7 +55,7 @@ class Runs:
 
     @property
     def settled(self) -> bool:
-        """False while the daemon is ending, or has ended and it is not known yet by whose will: then nothing is to be decided."""
+        """False while the daemon is ending, or has ended and it is not known yet by whose will: then nothing is to be done."""
         return not (self._ended is not None and self._unheard) and not self._sources.track.ending
 
     def look(self, then: Optional[Callable[[], None]] = None) -> None:

@@ -10,10 +10,13 @@ import pytest
 
 from waguard.clock import Clock
 from waguard.guard import runs as module
+from waguard.guard.guard import Guard
 from waguard.guard.memory import Memory
 from waguard.guard.runs import Runs
 from waguard.guard.sources import Sources
 from waguard.guard.store import Store
+from waguard.judge import liveness
+from waguard.judge.liveness import AgentState
 from waguard.observe import Known, logs
 from waguard.observe.process import Process
 from waguard.observe.unit import UnitState
@@ -104,3 +107,24 @@ def test_words_that_do_not_come_are_not_waited_for_for_ever(
     loop.until(lambda: manager.events, seconds=5.0)
     assert (manager.events, runs.settled) == (["agent-exited"], True)
     go.set()
+
+
+def test_nothing_is_started_meanwhile(tmp_path: Path, loop: Turning) -> None:
+    """The policy is told that the service has not come to rest, as it is while systemd is at work on a unit."""
+    manager, clock, disk = Looked(), Clock(), Disk()
+    memory = Memory(Store("state", tmp_path, tmp_path, disk, lambda _warning: None), "boot")
+    guard = Guard(Settings(), loop, clock, manager, disk, memory, lambda *_words, **_fields: None, lambda: None)  # type: ignore[arg-type]
+    manager.sources = guard.sources
+    guard.sources.unit = Known(UnitState("waagent", active="inactive", kind="command"), clock.now())
+    go = threading.Event()
+    guard.sources.eyes.look("log", lambda: go.wait(30.0))
+    evidence = guard.sources.evidence()
+    live = liveness.judge(evidence, liveness.History(), guard.settings.liveness, 0.0)
+
+    assert live.state is AgentState.DOWN
+    assert guard._facts(evidence, live).settled
+    guard.runs.daemon_ended(DAEMON)
+    assert not guard._facts(evidence, live).settled
+    go.set()
+    loop.until(lambda: guard.runs.settled, seconds=5.0)
+    assert guard._facts(evidence, live).settled
