@@ -1,0 +1,145 @@
+"""Keeps the messages of the code and their translations in step; needs GNU gettext's programs.
+
+    python3 -m po.messages update [FILE.po ...]   es.po gets the code's messages; FILE.po may have translations for them
+    python3 -m po.messages missing [PATH ...]     messages without translation, of these files
+    python3 -m po.messages compile [DIR]          DIR/es/LC_MESSAGES/waguard.mo (default: waguard/locale, for the source tree)
+
+xgettext does not see what is called within an f-string, so the messages are found here, by Python's own parser.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+TOP = Path(__file__).resolve().parents[1]
+PO = TOP / "po"
+LANGUAGES = ("es",)
+_EVERYWHERE = {"tr": (0,), "say": (0,), "message": (0,), "trn": (0, 1)}
+_TABLES = {"waguard/judge/catalogue.py": {"Entry": (3, 4, 5)}, "waguard/guard/events.py": {"Kind": (3, 4)}}
+"""What takes messages, and which of its arguments they are. ``trn``'s are one message in two forms."""
+
+
+@dataclass
+class Message:
+    """One message and where it is used, as ``FILE:LINE``."""
+
+    text: str
+    plural: Optional[str] = None
+    used: list[str] = field(default_factory=list)
+
+
+class Unfit(Exception):
+    """A call whose message cannot be told from the code: an f-string, a name, an expression."""
+
+
+def messages(paths: Iterable[Path] = ()) -> dict[str, Message]:
+    """All messages of the code below ``waguard/``, or of these files, in their order. Raises Unfit."""
+    found: dict[str, Message] = {}
+    for path in sorted(paths or (TOP / "waguard").rglob("*.py")):
+        shown = path.resolve().relative_to(TOP)
+        for line, texts in _calls(ast.parse(path.read_text(encoding="utf-8")), str(shown)):
+            message = found.setdefault(texts[0], Message(texts[0]))
+            message.plural = texts[1] if len(texts) > 1 else message.plural
+            message.used.append(f"{shown}:{line}")
+    return found
+
+
+def _calls(tree: ast.AST, path: str) -> Iterator[tuple[int, list[str]]]:
+    imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "waguard.i18n"
+                for name in node.names}
+    places = {**{name: where for name, where in _EVERYWHERE.items() if name in imported}, **_TABLES.get(path, {})}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name not in places or path == "waguard/i18n.py":
+            continue
+        texts = []
+        for place in places[name]:
+            argument = node.args[place] if place < len(node.args) else None
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                texts.append(argument.value)
+            elif name != "tr" or isinstance(argument, ast.JoinedStr):  # tr(module.HELP) shows what was marked elsewhere.
+                raise Unfit(f"{path}:{node.lineno}: {name}() takes a plain string")
+        if name == "trn":
+            yield node.lineno, texts
+        else:
+            yield from ((node.lineno, [text]) for text in texts if text)
+
+
+def template(found: dict[str, Message]) -> str:
+    """The messages as a .pot file."""
+    lines = ['msgid ""', 'msgstr ""', '"Project-Id-Version: waguard\\n"', '"MIME-Version: 1.0\\n"',
+             '"Content-Type: text/plain; charset=UTF-8\\n"', '"Content-Transfer-Encoding: 8bit\\n"', ""]
+    for message in found.values():
+        # Files without lines: a line that moves is no change to a translation.
+        lines += [f"#: {' '.join(dict.fromkeys(place.partition(':')[0] for place in message.used))}"]
+        lines += ["#, python-brace-format"] if "{" in message.text else []
+        lines += [f"msgid {_quoted(message.text)}"]
+        if message.plural is None:
+            lines += ['msgstr ""', ""]
+        else:
+            lines += [f"msgid_plural {_quoted(message.plural)}", 'msgstr[0] ""', 'msgstr[1] ""', ""]
+    return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
+
+
+def merged(language: str, others: Iterable[Path], pot: str) -> str:
+    """The language's file with the messages of ``pot``, nothing guessed, what is no longer used left out."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, known = Path(folder, "all.pot"), Path(folder, "known.po")
+        source.write_text(pot, encoding="utf-8")
+        _run("msgcat", "--use-first", "-o", str(known), str(PO / f"{language}.po"), *map(str, others))
+        _run("msgmerge", "--quiet", "--no-fuzzy-matching", "--no-wrap", "-o", str(known), str(known), str(source))
+        return _run("msgattrib", "--no-obsolete", "--no-wrap", "--sort-by-file", str(known))
+
+
+def compile_to(folder: Path) -> None:
+    """Every language's .mo below ``folder``, checked: words in braces and forms of a plural are those of the message."""
+    for language in LANGUAGES:
+        to = folder / language / "LC_MESSAGES" / "waguard.mo"
+        to.parent.mkdir(parents=True, exist_ok=True)
+        _run("msgfmt", "--check", "-o", str(to), str(PO / f"{language}.po"))
+
+
+def _run(*argv: str) -> str:
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout.decode()
+
+
+def main(argv: list[str]) -> int:
+    """The program."""
+    verb, paths = (argv or ["--help"])[0], [Path(name) for name in argv[1:]]
+    try:
+        if verb == "update":
+            for language in LANGUAGES:
+                text = merged(language, paths, template(messages()))
+                (PO / f"{language}.po").write_text(text, encoding="utf-8")
+        elif verb == "missing":
+            with tempfile.TemporaryDirectory() as folder:
+                of_all = Path(folder, "all.po")
+                for language in LANGUAGES:
+                    of_all.write_text(merged(language, (), template(messages(paths))), encoding="utf-8")
+                    sys.stdout.write(_run("msgattrib", "--untranslated", "--no-wrap", str(of_all)))
+        elif verb == "compile":
+            compile_to(paths[0] if paths else TOP / "waguard" / "locale")
+        else:
+            sys.stderr.write(__doc__ or "")
+            return 2
+    except Unfit as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

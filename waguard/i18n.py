@@ -1,0 +1,183 @@
+"""Texts in the reader's language, by gettext. English is what travels and what is kept; another language is only ever shown.
+
+``say`` makes a text that goes into the journal, a snapshot, an answer or a file: always English. ``tr`` makes one that is shown
+by this process to its reader. ``translated`` shows a text that another process said: it finds the message it was made from, and
+puts the same words into that message's translation. So no process needs to know the language of the next one, and JSON, metrics
+and ids are the same for everybody. What no message fits is shown as it is.
+
+A message has its words in braces, as str.format takes them, by name: ``say("there is no route to {host}", host=host)``. A word
+named ``said``, or ``said_`` and more, is itself a message, or several with "; " between them; any other is shown as it came.
+
+Messages and translations: po/, which po/messages.py keeps in step with the code.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Callable, Optional, Union
+
+DOMAIN = "waguard"
+_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
+_DEEP = 5
+_LONGEST = 20000
+
+
+class Language:
+    """A language, and how to say things in it. Without a catalogue that is English."""
+
+    def __init__(self, catalogue: Any = None) -> None:
+        self._catalogue = catalogue
+        self._forms: Optional[list[_Form]] = None
+        self.code: str = "en" if catalogue is None else catalogue.info().get("language") or "en"
+        """As in HTML's lang: ``en``, ``es``."""
+
+    def tr(self, message: str, values: Mapping[str, object]) -> str:
+        template = message if self._catalogue is None or not message else str(self._catalogue.gettext(message))
+        return template.format(**values) if values else template
+
+    def trn(self, one: str, many: str, count: int, values: Mapping[str, object]) -> str:
+        template = self._catalogue.ngettext(one, many, count) if self._catalogue is not None else one if count == 1 else many
+        return str(template).format(count=count, **values)
+
+    def translated(self, text: str, depth: int = _DEEP) -> str:
+        if self._catalogue is None or not text or depth == 0 or len(text) > _LONGEST:
+            return text
+        found = self._known(text, depth)
+        if found is None and "; " in text:
+            return "; ".join(self.translated(piece, depth - 1) for piece in text.split("; "))
+        return text if found is None else found
+
+    def _known(self, text: str, depth: int) -> Optional[str]:
+        """A text's translation; None when no message fits."""
+        exact = str(self._catalogue.gettext(text))
+        if exact != text:
+            return exact
+        if self._forms is None:
+            self._forms = _forms(self._catalogue)
+        for form in self._forms:
+            words = form.words(text)
+            if words is not None:
+                return form.translation.format(**{name: self.translated(word, depth - 1) if name.startswith("said") else word
+                                                  for name, word in words.items()})
+        return None
+
+
+class _Form:
+    """A message with words in it, and how to find them in a text. No regular expression: a hostile text costs one pass."""
+
+    def __init__(self, message: str, translation: str) -> None:
+        from string import Formatter
+
+        parts = [(literal, name) for literal, name, _, _ in Formatter().parse(message)]
+        self._names = [name for _, name in parts if name is not None]
+        self._literals = [literal for literal, _ in parts]
+        if parts[-1][1] is not None:
+            self._literals.append("")  # The message ends with a word.
+        self.weight = sum(len(literal) for literal in self._literals)
+        # The words are strings now, so that what says how a number is written no longer applies.
+        self.translation = "".join(_escaped(literal) + ("" if name is None else "{" + name + "}")
+                                   for literal, name, _, _ in Formatter().parse(translation))
+
+    def words(self, text: str) -> Optional[dict[str, str]]:
+        """The words in a text that was made from this message; None for any other text."""
+        first, *middle, last = self._literals
+        if not text.startswith(first) or not text.endswith(last) or len(text) < len(first) + len(last):
+            return None
+        at, end, found = len(first), len(text) - len(last), {}
+        for name, literal in zip(self._names, middle):
+            to = text.find(literal, at, end) if literal else -1
+            if to < 0:
+                return None
+            found[name] = text[at:to]
+            at = to + len(literal)
+        found[self._names[-1]] = text[at:end]
+        return found
+
+
+def _forms(catalogue: Any) -> list[_Form]:
+    """All messages with words in them, those with the most letters of their own first: they are the surest."""
+    # The gettext module has no public way to list a catalogue.
+    pairs = [(message, translation) for message, translation in catalogue._catalog.items()
+             if isinstance(message, str) and "{" in message]
+    forms = [_Form(message, translation) for message, translation in pairs if _fit(message)]
+    return sorted((form for form in forms if form.weight > 3), key=lambda form: -form.weight)
+
+
+def _fit(message: str) -> bool:
+    """Has it words, each with a name of its own, and something between two of them?"""
+    from string import Formatter
+
+    try:
+        parts = list(Formatter().parse(message))
+    except ValueError:
+        return False
+    names = [name for _, name, _, _ in parts if name is not None]
+    apart = all(literal for literal, name, _, _ in parts[1:] if name is not None)
+    return bool(names) and apart and all(name.isidentifier() for name in names) and len(set(names)) == len(names)
+
+
+def _escaped(literal: str) -> str:
+    return literal.replace("{", "{{").replace("}", "}}")
+
+
+_ENGLISH = Language()
+_language: Union[Language, Callable[[], Language]] = _ENGLISH
+
+
+def say(message: str, **values: object) -> str:
+    """A message in English, for what travels or is kept. The call also marks it for translation, where it is shown."""
+    return message.format(**values) if values else message
+
+
+def message(text: str) -> str:
+    """Marks a message for translation; whoever shows it calls ``tr``, or ``translated``."""
+    return text
+
+
+def tr(message: str, **values: object) -> str:
+    """A message in the reader's language."""
+    return _now().tr(message, values)
+
+
+def trn(one: str, many: str, count: int, **values: object) -> str:
+    """The same where the form depends on a number, which is ``{count}`` in both messages."""
+    return _now().trn(one, many, count, values)
+
+
+def translated(text: str) -> str:
+    """What another process said in English, in the reader's language. See Language.translated."""
+    return _now().translated(text)
+
+
+def _now() -> Language:
+    return _language if isinstance(_language, Language) else _language()
+
+
+def use(language: Union[Language, Callable[[], Language]]) -> None:
+    """Show everything in this language from now on; or in what the function says each time, as for a page's many readers."""
+    global _language
+    _language = language
+
+
+def find(*codes: str) -> Language:
+    """The first of these languages (``es_MX.UTF-8``, ``es``) that there is a catalogue of, or English."""
+    import gettext
+
+    for code in codes:
+        if code.partition("_")[0].partition(".")[0] in ("en", "C", "POSIX", ""):
+            return _ENGLISH
+        for folder in (os.path.join(os.path.dirname(__file__), "locale"), None):
+            try:
+                return Language(gettext.translation(DOMAIN, folder, [code]))
+            except (OSError, ValueError, UnicodeError):  # None there, or one that is damaged.
+                continue
+    return _ENGLISH
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Language:
+    """The language of locale(7): LC_ALL, LC_MESSAGES, LANG, and before them LANGUAGE where these do not say C."""
+    locale = next((environ[name] for name in _VARIABLES if environ.get(name)), "C")
+    if locale.partition(".")[0] in ("C", "POSIX"):
+        return _ENGLISH
+    return find(*(code for code in environ.get("LANGUAGE", "").split(":") if code), locale)
