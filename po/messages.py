@@ -21,8 +21,11 @@ from typing import Optional
 TOP = Path(__file__).resolve().parents[1]
 PO = TOP / "po"
 LANGUAGES = ("es",)
-_EVERYWHERE = {"tr": (0,), "say": (0,), "message": (0,), "trn": (0, 1)}
-_TABLES = {"waguard/judge/catalogue.py": {"Entry": (3, 4, 5)}, "waguard/guard/events.py": {"Kind": (3, 4)}}
+_EVERYWHERE: dict[str, tuple[int, ...]] = {"tr": (0,), "say": (0,), "message": (0,), "trn": (0, 1)}
+_TABLES: dict[str, dict[str, tuple[int, ...]]] = {
+    "waguard/judge/catalogue.py": {"Entry": (3, 4, 5)},
+    "waguard/guard/events.py": {"Kind": (3, 4)},
+}
 """What takes messages, and which of its arguments they are. ``trn``'s are one message in two forms."""
 
 
@@ -99,9 +102,9 @@ def merged(language: str, others: Iterable[Path], pot: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         source, known = Path(folder, "all.pot"), Path(folder, "known.po")
         source.write_text(pot, encoding="utf-8")
-        _run("msgcat", "--use-first", "-o", str(known), str(PO / f"{language}.po"), *map(str, others))
-        _run("msgmerge", "--quiet", "--no-fuzzy-matching", "--no-wrap", "-o", str(known), str(known), str(source))
-        return _run("msgattrib", "--no-obsolete", "--no-wrap", "--sort-by-file", str(known))
+        _run("msgcat", "--force-po", "--use-first", "-o", str(known), str(PO / f"{language}.po"), *map(str, others))
+        _run("msgmerge", "--force-po", "--quiet", "--no-fuzzy-matching", "--no-wrap", "-o", str(known), str(known), str(source))
+        return _run("msgattrib", "--force-po", "--no-obsolete", "--no-wrap", "--sort-by-file", str(known))
 
 
 def compile_to(folder: Path) -> None:
