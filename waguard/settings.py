@@ -122,7 +122,7 @@ class NetworkSettings:
     imds: str = _text("169.254.169.254:80", "address and port of the instance metadata service")
     storage: tuple[str, ...] = _argv((), "host[:port] of storage to test; empty takes the host of the agent's status blob",
                                      "account.blob.core.windows.net")
-    probe_interval: float = _duration("1m", "time between two probes of one address", "1s", "1d")
+    probe_interval: float = _duration("1m", "least time between two probes of one address", "1s", "1d")
     probe_timeout: float = _duration("5s", "time one probe may take", "100ms", "1m")
 
 

@@ -59,7 +59,7 @@ def test_the_shipped_units_are_sound(machine: Machine) -> None:
     ran = machine.run("systemd-analyze verify --man=no waguard.service waguard-exporter.service waguard-exporter.socket", check=False)
     complaints = [line for line in (ran.out + ran.err).splitlines() if "waguard" in line]
     assert not complaints, complaints
-    for unit, threshold in (("waguard.service", 20), ("waguard-exporter.service", 12)):
+    for unit, threshold in (("waguard.service", 18), ("waguard-exporter.service", 12)):
         machine.run(["systemd-analyze", "security", f"--threshold={threshold}", "--no-pager", unit])
     status = machine.read(f"/proc/{guard.pid()}/status")
     for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):

@@ -1,8 +1,9 @@
-"""waguard-doctor: one visit. Reads one request line from standard input, writes JSON lines to standard output.
+"""waguard-doctor: one visit, or one probe of the wire server. Reads one request line from standard input, writes JSON lines.
 
 systemd starts it for each connection to /run/waguard/doctor (systemd/waguard-doctor.socket), in a sandbox of its own: it may
 reach the network and write nothing, where the guard may write and reach nothing. Lines: ``{"progress": "…"}`` meanwhile, then
-``{"result": {…}}`` or ``{"error": "…"}``.
+``{"result": {…}}`` or ``{"error": "…"}``. A request is that of doctor/visit.py, or
+``{"probe": {"address": "HOST:PORT", "timeout": SECONDS}}``, whose result are the fields of observe/azure.py, Probe.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 _LONGEST = 4 << 20
+_LONGEST_PROBE = 60.0
+_PROBE = '{"probe":'
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -30,10 +33,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _serve() -> int:
+    line = sys.stdin.readline(_LONGEST)
+    if line.startswith(_PROBE):
+        return _probe(line)
     from waguard.doctor import visit
     from waguard.settings import SettingsError
 
-    line = sys.stdin.readline(_LONGEST)
     try:
         request = visit.request_of(line)
         result = visit.visit(request, lambda title: _write({"progress": title}))
@@ -41,6 +46,22 @@ def _serve() -> int:
         _write({"error": str(error)[:1000]})
         return 1
     _write({"result": result})
+    return 0
+
+
+def _probe(line: str) -> int:
+    """One question to the wire server, without all that a visit needs."""
+    from dataclasses import asdict
+
+    from waguard.observe import azure
+
+    try:
+        asked = json.loads(line)["probe"]
+        address, timeout = str(asked["address"]), min(float(asked["timeout"]), _LONGEST_PROBE)
+    except (LookupError, TypeError, ValueError, RecursionError):
+        _write({"error": "the request is no probe of an address within a time"})
+        return 1
+    _write({"result": asdict(azure.probe(address, timeout))})
     return 0
 
 

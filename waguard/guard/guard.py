@@ -19,6 +19,7 @@ from waguard.decide.restart import Action, Condition, Facts, Intent, Request, St
 from waguard.decide.term import Moment, Term
 from waguard.guard import confnews
 from waguard.guard.book import Book
+from waguard.guard.conversation import Doctor
 from waguard.guard.loop import Loop, Timer
 from waguard.guard.memory import Memory
 from waguard.guard.runs import Runs
@@ -48,11 +49,11 @@ class Guard:
     """One agent's guard."""
 
     def __init__(self, settings: Settings, loop: Loop, clock: Clock, manager: ServiceManager, disk: Scribe,
-                 memory: Memory, event: Callable[..., None], changed: Callable[[], None]) -> None:
+                 doctor: Doctor, memory: Memory, event: Callable[..., None], changed: Callable[[], None]) -> None:
         self.settings, self.loop, self.clock, self.manager, self.memory = settings, loop, clock, manager, memory
         self._event, self._changed = event, changed
         self.runs = Runs(loop, clock, manager, memory, event, self.keep, self.evaluate)
-        self.sources = Sources(settings, loop, clock, disk, self.runs.daemon_ended, self._handler_ended)
+        self.sources = Sources(settings, loop, clock, disk, doctor, self.runs.daemon_ended, self._handler_ended)
         self.runs.sources = self.sources
         self.live: Optional[Liveness] = None
         self.book = Book(event)
@@ -128,7 +129,7 @@ class Guard:
     def _round(self) -> None:
         """One round of looks, and a verdict when the quick ones among them are in."""
         self.ticked = self.clock.now()
-        self.sources.round(self._conf_seen)
+        self.sources.round(self._conf_seen, self.live is not None and self.live.suspect, self.evaluate)
         self.loop.after(min(0.5, self.settings.liveness.check_interval / 2), self.evaluate)
 
     def _passing(self) -> bool:
@@ -169,6 +170,13 @@ class Guard:
     def look_along(self) -> None:
         """The doctor is about to look: what the guard tells of the same things has to be as fresh."""
         self.sources.see_conf(self._conf_seen)
+
+    def visited(self) -> None:
+        """A visit of the doctor is over. It asked the wire server as well."""
+        told = self.visits.told if self.visits is not None else None
+        if told is not None and told.wireserver is not None and self.visits is not None and not self.visits.problem:
+            self.sources.wireserver.hear(told.wireserver, self.visits.ended - told.took - told.wireserver_age)
+        self.evaluate()
 
     # -- judging and deciding -----------------------------------------------------------------------------------
 

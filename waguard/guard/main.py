@@ -17,6 +17,7 @@ from waguard.agent import layout
 from waguard.clock import Clock
 from waguard.guard import journal
 from waguard.guard.children import ENVIRONMENT, Children
+from waguard.guard.conversation import Doctor
 from waguard.guard.events import Event, History
 from waguard.guard.guard import Guard
 from waguard.guard.loop import Loop
@@ -66,11 +67,12 @@ class Daemon:
         self._history.load(self._warn)
         memory = Memory(Store("state", options.run_dir, options.lib_dir, self._disk, self._warn), self._clock.boot_id())
         memory.load(self._clock.now(), self._clock.wall(), self._warn)
-        self._guard = Guard(loaded, self._loop, self._clock, self._manager(loaded), self._disk, memory, self._event,
-                            self._changed)
+        manager = self._manager(loaded)
+        doctor = Doctor(self._loop, options.run_dir, manager.name != "systemd")
+        self._guard = Guard(loaded, self._loop, self._clock, manager, self._disk, doctor, memory, self._event, self._changed)
         self._guard.visits = Visits(
-            loaded.doctor, self._loop, self._clock, options.run_dir, self._guard.manager.name != "systemd",
-            Store("doctor", options.run_dir, options.lib_dir, self._disk, self._warn), self._for_the_doctor, self._guard.evaluate,
+            loaded.doctor, self._loop, self._clock, doctor,
+            Store("doctor", options.run_dir, options.lib_dir, self._disk, self._warn), self._for_the_doctor, self._guard.visited,
             self._warn_rarely)
         methods = Methods(self._guard, self._history, self._snapshot, lambda: diagnose(self._guard))
         self._listeners = [

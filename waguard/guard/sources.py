@@ -8,10 +8,12 @@ from typing import Optional
 
 from waguard.agent import layout, processes
 from waguard.clock import Clock
+from waguard.guard.conversation import Doctor
 from waguard.guard.eyes import Eyes
 from waguard.guard.loop import Loop
 from waguard.guard.scribe import Scribe
 from waguard.guard.track import Track
+from waguard.guard.wireserver import WireServer
 from waguard.judge.evidence import Evidence
 from waguard.observe import Known, Observation, Unknown, azure, conf, diskversion, freeze, libdir, logs, packages
 from waguard.observe.process import Process
@@ -27,7 +29,7 @@ Then = Callable[[], None]
 class Sources:
     """The observers of one agent. ``unit`` is set by who asks the service manager (guard/runs.py)."""
 
-    def __init__(self, settings: Settings, loop: Loop, clock: Clock, disk: Scribe,
+    def __init__(self, settings: Settings, loop: Loop, clock: Clock, disk: Scribe, doctor: Doctor,
                  daemon_ended: Callable[[Process], None], handler_ended: Callable[[Process], None]) -> None:
         self._settings, self._clock, self._disk = settings, clock, disk
         self.eyes = Eyes(loop, clock)
@@ -36,13 +38,14 @@ class Sources:
         self.on_azure = azure.on_azure(settings.network.azure)
         self._follower = logs.Follower(Path(settings.agent.log))
         self._watcher = libdir.Watcher()
-        self._probed = -settings.network.probe_interval
+        self.wireserver = WireServer(settings.network, loop, clock, doctor, self.eyes)
 
     def apply(self, settings: Settings) -> None:
         """New settings."""
         if settings.agent.log != self._settings.agent.log:
             self._follower = logs.Follower(Path(settings.agent.log))
         self._settings = settings
+        self.wireserver.settings = settings.network
         self.on_azure = azure.on_azure(settings.network.azure)
 
     @property
@@ -54,8 +57,11 @@ class Sources:
         """Every source was looked at at least once; one that was late or failed counts, as unknown."""
         return all(name in self.eyes.seen for name in _FIRST)
 
-    def round(self, conf_seen: Then) -> None:
-        """Look at everything that is not told by events. Nothing here blocks; each observation is in ``eyes`` when it is in."""
+    def round(self, conf_seen: Then, suspect: bool, answered: Then) -> None:
+        """Look at everything that is not told by events. Nothing here blocks; each observation is in ``eyes`` when it is in.
+
+        ``suspect``: the agent's loop is in doubt. ``answered``: called when the wire server was asked.
+        """
         self.see_conf(conf_seen)
         lib = self._lib_dir()
         self.eyes.look("libdir", lambda: self._watcher.look(lib))
@@ -63,7 +69,8 @@ class Sources:
         self.see_packages(_nothing)
         if "version" not in self.eyes.seen:
             self.eyes.look("version", diskversion.read)
-        self._probe()
+        if self.on_azure:
+            self.wireserver.tick(suspect or self._goal_state_missing(), answered)
         self.see_processes()
 
     def see_conf(self, then: Then) -> None:
@@ -127,25 +134,19 @@ class Sources:
         seen: Observation[conf.ConfFacts] = self.eyes.get("conf")
         return seen.value.lib_dir if isinstance(seen, Known) else Path(layout.LIB_DIR)
 
-    def _probe(self) -> None:
-        network, now = self._settings.network, self._clock.now()
-        if self.on_azure and now - self._probed >= network.probe_interval:
-            self._probed = now
-            self.eyes.look("wireserver", lambda: azure.probe(network.wireserver, network.probe_timeout),
-                           deadline=network.probe_timeout + 5.0)
+    def _goal_state_missing(self) -> bool:
+        """The agent itself says that it cannot fetch its goal state, or looks for the wire server."""
+        seen = self.eyes.get("log")
+        return isinstance(seen, Known) and bool(seen.value.state.goal_state_failing or seen.value.state.detecting)
 
     def _fresh_snapshot(self, now: float) -> Optional[bool]:
         seen: Observation[Optional[bool]] = self.eyes.get("snapshot")
         return seen.value if isinstance(seen, Known) and now - seen.at <= _FRESH else None
 
     def _fresh_probe(self, now: float) -> Observation[azure.Probe]:
-        """A probe of more than two intervals ago says nothing of now."""
         if not self.on_azure:
             return Unknown("this machine is not known to be on Azure, so nothing is sent to Azure's addresses", now)
-        seen: Observation[azure.Probe] = self.eyes.get("wireserver")
-        network = self._settings.network
-        fresh = now - seen.at <= 2 * network.probe_interval + network.probe_timeout
-        return seen if fresh else Unknown("the last probe is too old", now)
+        return self.wireserver.seen()
 
 
 def _snapshot_working() -> Optional[bool]:

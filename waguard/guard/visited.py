@@ -14,6 +14,7 @@ from waguard.judge import diagnosis
 from waguard.judge.case import Part, part_of
 from waguard.judge.catalogue import Finding
 from waguard.judge.findings import OWN
+from waguard.observe.azure import Probe
 
 if TYPE_CHECKING:
     from waguard.guard.guard import Guard
@@ -37,6 +38,10 @@ class Told:
     logs: Mapping[str, Any]
     log_records: Mapping[str, Mapping[str, int]]
     probes: Mapping[str, Mapping[str, Any]]
+    wireserver: Optional[Probe]
+    """For the guard, which keeps the last word on it (guard/wireserver.py); None where the visit proves nothing of it."""
+    wireserver_age: float
+    """Seconds from that probe to the beginning of the visit."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -50,6 +55,7 @@ def read(result: Mapping[str, Any]) -> Told:
     logs = facts.get("logs", {})
     targets = facts.get("network", {}).get("targets") or []
     outdated = facts.get("versions", {}).get("outdated") or {}
+    wireserver, age = _wireserver(targets, facts.get("network", {}).get("routable"))
     return Told(
         at=at, took=float(result["took"]), parts=parts,
         places={str(name): str(text) for name, text in result["places"].items()},
@@ -57,7 +63,8 @@ def read(result: Mapping[str, Any]) -> Told:
         outdated={str(name): _maybe(value, bool) for name, value in outdated.items()},
         logs={"tree_bytes": _maybe(logs.get("tree_bytes"), int, float), "signatures": _seen(logs.get("signatures") or {})},
         log_records={str(source): _seen(levels) for source, levels in (logs.get("records") or {}).items()},
-        probes={str(target["name"]): _probe(target, at) for target in targets if target["name"] != "wireserver"})
+        probes={str(target["name"]): _probe(target, at) for target in targets if target["name"] != "wireserver"},
+        wireserver=wireserver, wireserver_age=age)
 
 
 def _seen(counts: Mapping[str, Any]) -> dict[str, int]:
@@ -92,6 +99,14 @@ def _extensions(handlers: Any) -> dict[str, Optional[bool]]:
         words = (found.get(name, True), _maybe(one["ready"], bool))
         found[name] = False if False in words else None if None in words else True
     return found
+
+
+def _wireserver(targets: Any, routable: object) -> tuple[Optional[Probe], float]:
+    for target in targets:
+        if target["name"] == "wireserver" and target["success"] is not None:
+            told = {**target, "duration": target["seconds"], "routable": None if target["success"] else routable}
+            return Probe.of(told), float(target["age"])
+    return None, 0.0
 
 
 def _probe(target: Mapping[str, Any], at: float) -> dict[str, Any]:

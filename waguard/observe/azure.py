@@ -7,9 +7,10 @@ root, since the agent's firewall drops everybody else's packets (WALinuxAgent az
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from waguard.observe import probes
 from waguard.observe.probes import Kind
@@ -31,6 +32,15 @@ class Probe:
     problem: str = ""
     kind: str = ""
     routable: Optional[bool] = None
+
+    @staticmethod
+    def of(told: Mapping[str, Any]) -> Probe:
+        """From plain values of the same names. Raises LookupError, TypeError or ValueError when it is none."""
+        success, routable = told["success"], told.get("routable")
+        if not isinstance(success, bool) or not isinstance(routable, (bool, type(None))):
+            raise TypeError("a probe that neither succeeded nor failed")
+        problem, kind = (str(told.get(name) or "") for name in ("problem", "kind"))
+        return Probe(success, max(0.0, float(told["duration"])), problem, kind, routable)
 
 
 def on_azure(setting: str = "auto", tag: Path = DMI) -> Optional[bool]:

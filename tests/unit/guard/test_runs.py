@@ -10,6 +10,7 @@ import pytest
 
 from waguard.clock import Clock
 from waguard.guard import runs as module
+from waguard.guard.conversation import Doctor
 from waguard.guard.guard import Guard
 from waguard.guard.memory import Memory
 from waguard.guard.runs import Runs
@@ -48,7 +49,7 @@ def world(tmp_path: Path, loop: Turning) -> tuple[Runs, Looked]:
     memory = Memory(Store("state", tmp_path, tmp_path, Disk(), lambda _warning: None), "boot")
     runs = Runs(loop, clock, manager, memory, lambda kind, *_words, **_fields: manager.events.append(kind),
                 lambda: None, lambda: None)  # type: ignore[arg-type]
-    sources = Sources(Settings(), loop, clock, Disk(), runs.daemon_ended, lambda _process: None)
+    sources = Sources(Settings(), loop, clock, Disk(), Doctor(loop, tmp_path, False), runs.daemon_ended, lambda _process: None)
     sources._follower = logs.Follower(tmp_path / "waagent.log")
     sources.unit = Known(UnitState("waagent", active="active", main_pid=4242, kind="command"), clock.now())
     runs.sources = manager.sources = sources
@@ -113,7 +114,7 @@ def test_nothing_is_started_meanwhile(tmp_path: Path, loop: Turning) -> None:
     """The policy is told that the service has not come to rest, as it is while systemd is at work on a unit."""
     manager, clock, disk = Looked(), Clock(), Disk()
     memory = Memory(Store("state", tmp_path, tmp_path, disk, lambda _warning: None), "boot")
-    guard = Guard(Settings(), loop, clock, manager, disk, memory, lambda *_words, **_fields: None, lambda: None)  # type: ignore[arg-type]
+    guard = Guard(Settings(), loop, clock, manager, disk, Doctor(loop, tmp_path, False), memory, lambda *_words, **_fields: None, lambda: None)  # type: ignore[arg-type]
     manager.sources = guard.sources
     guard.sources.unit = Known(UnitState("waagent", active="inactive", kind="command"), clock.now())
     go = threading.Event()

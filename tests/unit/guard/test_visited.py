@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waguard.guard.visited import read
+from waguard.observe.azure import Probe
 
 REFUSED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
@@ -27,7 +28,7 @@ RESULT: dict[str, Any] = {
         part("versions", {"outdated": {"distro": None, "upstream": True}}),
         part("logs", {"tree_bytes": 4096, "signatures": {"x": 2}, "records": {"extension": {"error": 1}}}),
         part("network", {"targets": [
-            {"name": "wireserver", "success": True, "seconds": 0.1, "age": 0.0, "problem": None},
+            {"name": "wireserver", "success": True, "seconds": 0.1, "age": 2.0, "problem": None},
             {"name": "imds", "success": None, "seconds": None, "age": 10.0, "problem": "silent"}]}),
         part("filesystems", {}, ({"id": "disk-full", "evidence": "/ is full", "values": {"mount": "/"}, "blocks": None},))]}
 
@@ -40,6 +41,7 @@ def test_what_is_told() -> None:
     assert told.outdated == {"distro": None, "upstream": True}
     assert (told.logs, told.log_records) == ({"tree_bytes": 4096, "signatures": {"x": 2}}, {"extension": {"error": 1}})
     assert told.probes == {"imds": {"success": None, "duration": None, "at": 990.0, "error": "silent"}}  # the other is the guard's
+    assert (told.wireserver, told.wireserver_age) == (Probe(True, 0.1), 2.0)
     assert [(one.id, one.values) for one in told.findings] == [("disk-full", (("mount", "/"),))]
 
 
@@ -47,6 +49,17 @@ def test_parts_that_could_not_be_judged_have_no_facts() -> None:
     told = read({**RESULT, "parts": [part(name, {}) for name in ("snapshot", "extensions", "versions", "logs", "network")]})
     assert told.extensions == {} and told.probes == {} and told.logs == {"tree_bytes": None, "signatures": {}}
     assert set(told.snapshot.values()) == {None}
+
+
+@pytest.mark.parametrize("routable", [True, False, None])
+def test_what_the_guard_learns_of_the_wire_server(routable: object) -> None:
+    target = {"name": "wireserver", "success": False, "seconds": 5, "age": 0, "problem": "1.2.3.4:80 is silent", "kind": "silent"}
+    told = read({**RESULT, "parts": [part("network", {"targets": [target], "routable": routable})]})
+    assert told.wireserver == Probe(False, 5.0, "1.2.3.4:80 is silent", "silent", routable)  # type: ignore[arg-type]
+    proves_nothing = {**target, "success": None}
+    assert read({**RESULT, "parts": [part("network", {"targets": [proves_nothing]})]}).wireserver is None
+    with pytest.raises(REFUSED):
+        read({**RESULT, "parts": [part("network", {"targets": [target], "routable": "yes"})]})
 
 
 @pytest.mark.parametrize(("path", "value"), [

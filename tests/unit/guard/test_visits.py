@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 
 from waguard.clock import Clock
+from waguard.guard.conversation import Doctor
 from waguard.guard.store import Store
 from waguard.guard.visited import read
 from waguard.guard.visits import Visits
 from waguard.settings import DoctorSettings
 
 from .conftest import Disk, Turning, descriptors
+from .fakedoctor import FakeDoctor
 
 RESULT = {"schema": 1, "at": 1.0, "took": 0.1, "privileged": True, "azure": True, "places": {}, "looks": {}, "state": {"load": {"x": 1}},
           "parts": [{"name": "filesystems", "title": "File systems", "says": "full", "ok": False, "facts": {"free": 0}, "findings": [
@@ -27,46 +28,10 @@ GOOD = [{"progress": "the network"}, {"progress": "logs"}, {"result": RESULT}]
 NEVER = 1e6
 
 
-class FakeDoctor:
-    """Answers each request with ``answer``: bytes, or a list of messages. ``requests`` is what was asked."""
-
-    def __init__(self, path: Path) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.answer: Any = GOOD
-        self.hold: Optional[threading.Event] = None
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(str(path))
-        self._socket.listen()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            with connection, connection.makefile("rb") as asked:
-                self.requests.append(json.loads(asked.readline()))
-                if self.hold is not None:
-                    self.hold.wait(30)
-                raw = self.answer if isinstance(self.answer, bytes) else b"".join(json.dumps(one).encode() + b"\n" for one in self.answer)
-                try:
-                    connection.sendall(raw)
-                except OSError:
-                    pass
-
-    def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join(10)
-
-
 @pytest.fixture
 def doctor(tmp_path: Path) -> Iterator[FakeDoctor]:
-    fake = FakeDoctor(tmp_path / "doctor")
-    yield fake
-    fake.close()
+    with FakeDoctor(tmp_path / "doctor", GOOD) as fake:
+        yield fake
 
 
 class World:
@@ -75,7 +40,8 @@ class World:
         self.loop = loop
         store = Store("doctor", tmp_path, tmp_path / "lib", disk, self.troubles.append)
         (tmp_path / "lib").mkdir(exist_ok=True)
-        self.visits = Visits(DoctorSettings(**{"interval": NEVER, **rules}), loop, Clock(), tmp_path, False, store,
+        self.doctor = Doctor(loop, tmp_path, False)
+        self.visits = Visits(DoctorSettings(**{"interval": NEVER, **rules}), loop, Clock(), self.doctor, store,
                              lambda: {"agent": {"unit": "waagent.service"}}, self._changed, self.troubles.append)
 
     def _changed(self) -> None:
@@ -177,11 +143,25 @@ def test_nobody_listens(world: World) -> None:
 
 
 def test_it_does_not_come_to_an_end(tmp_path: Path, loop: Turning, disk: Disk, doctor: FakeDoctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("waguard.guard.visits._GRACE", 0.05)
+    monkeypatch.setattr("waguard.guard.visits.GRACE", 0.05)
     world = World(tmp_path, loop, disk, deadline=0.05)
     doctor.hold = threading.Event()
     assert world.ask()[1] == "the doctor did not come to an end within 0.1 s"
     doctor.hold.set()
+
+
+def test_a_visit_waits_while_the_wire_server_is_asked(world: World, doctor: FakeDoctor) -> None:
+    """Or the visit would ask it again within the same minute."""
+    doctor.hold = threading.Event()
+    probed: list[Any] = []
+    world.doctor.talk({"probe": {}}, 30.0, lambda _title: None, lambda result, _problem: probed.append(result))
+    ends: list[str] = []
+    world.visits.ask(lambda _title: None, ends.append)
+    world.loop.settle()
+    assert len(doctor.requests) == 1 and not ends
+    doctor.hold.set()
+    world.loop.until(lambda: ends, "the visit")
+    assert [list(request) for request in doctor.requests] == [["probe"], ["agent", "state"]] and len(probed) == 1
 
 
 def test_regular_visits(tmp_path: Path, loop: Turning, disk: Disk, doctor: FakeDoctor, monkeypatch: pytest.MonkeyPatch) -> None:
