@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 ARGS ?=
 
-.PHONY: help demo test browser fleet check lab deb rpm repo clean picture
+.PHONY: help demo test browser fleet check lab deb rpm repo clean picture messages
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,7 @@ test: ## unit tests on every Python 3.9-3.13 found, integration tests on the fir
 
 browser: ## the status page in a real Chromium, which root installs; screenshots in browser-artefacts/
 	@tools/browser
+	@tools/messages
 	@tools/venv test
 	@.venv/test/bin/python -m pytest tests/browser $(ARGS)
 
@@ -45,5 +46,9 @@ lab: deb ## scenarios on real systemd with the real waagent (root); ARGS=-k name
 	@tools/venv test
 	@.venv/test/bin/python -m pytest tests/lab --numprocesses=4 --durations=10 $(ARGS)
 
+messages: ## po/es.po brought in step with the code; FILES="..." have translations for it
+	@tools/messages
+	@python3 -m po.messages update $(FILES)
+
 clean: ## remove what was built
-	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis lab-artefacts browser-artefacts ./*.egg-info
+	rm -rf build dist waguard/locale .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis lab-artefacts browser-artefacts ./*.egg-info

@@ -3,13 +3,13 @@
 # The same tree gives the same bytes, wherever and whenever it is built (tests/lab/test_84_packages.py).
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
-"$top/packaging/need" build-deb debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools build-essential fakeroot \
+"$top/packaging/need" build-deb debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools build-essential fakeroot gettext \
 	python3-packaging python3-prometheus-client python3-yaml
 work=$top/build/deb/waguard
 rm -rf "$top/build/deb"
 mkdir -p "$work" "$top/dist"
 cd "$top"
-cp -a LICENSE README.md CHANGELOG.md docs monitoring packaging pyproject.toml setup.cfg systemd waguard "$work/"
+cp -a LICENSE README.md CHANGELOG.md docs monitoring packaging po pyproject.toml setup.cfg systemd waguard "$work/"
 find "$work" -name __pycache__ -prune -exec rm -rf {} +
 cp -a packaging/debian "$work/debian"
 # debhelper looks for units beside the control file, by the name of the package or with it in front.

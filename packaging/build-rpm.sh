@@ -9,7 +9,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 work=$top/build/rpm
 set --
 if command -v dpkg >/dev/null && [ -f /etc/debian_version ]; then
-	"$top/packaging/need" build-rpm rpm python3-pip python3-setuptools python3-wheel python3-pytest python3-hypothesis python3-bcrypt \
+	"$top/packaging/need" build-rpm rpm gettext python3-pip python3-setuptools python3-wheel python3-pytest python3-hypothesis python3-bcrypt \
 		python3-packaging python3-prometheus-client python3-yaml
 	# Its rpm knows no packages to build with, nor where things are on Debian; and brp-compress is no script for Debian's sh.
 	release=$(cut -d . -f 1 /etc/debian_version | cut -d / -f 1)
@@ -31,7 +31,7 @@ SOURCE_DATE_EPOCH=$(date --utc --date="$day 12:00" +%s)
 export SOURCE_DATE_EPOCH
 tar --create --sort=name --format=gnu --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$SOURCE_DATE_EPOCH" \
 	--exclude=__pycache__ --transform="s,^,waguard-$version/," LICENSE README.md CHANGELOG.md CONTRIBUTING.md Makefile bench demo docs \
-	monitoring packaging pyproject.toml setup.cfg systemd tests tools waguard | gzip --no-name >"$work/SOURCES/waguard-$version.tar.gz"
+	monitoring packaging po pyproject.toml setup.cfg systemd tests tools waguard | gzip --no-name >"$work/SOURCES/waguard-$version.tar.gz"
 touch --date="@$SOURCE_DATE_EPOCH" "$work"/SOURCES/*
 set -- "$@" --define "_topdir $work" --define '_buildhost localhost' --define 'use_source_date_epoch_as_buildtime 1' \
 	--define 'clamp_mtime_to_source_date_epoch 1' --define 'source_date_epoch_from_changelog 1' "$work/SOURCES/waguard.spec"

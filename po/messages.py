@@ -2,6 +2,7 @@
 
     python3 -m po.messages update [FILE.po ...]   es.po gets the code's messages; FILE.po may have translations for them
     python3 -m po.messages missing [PATH ...]     messages without translation, of these files
+    python3 -m po.messages check                  exit status 1, and says what, when es.po lacks a message or has one too many
     python3 -m po.messages compile [DIR]          DIR/es/LC_MESSAGES/waguard.mo (default: waguard/locale, for the source tree)
 
 xgettext does not see what is called within an f-string, so the messages are found here, by Python's own parser.
@@ -10,6 +11,7 @@ xgettext does not see what is called within an f-string, so the messages are fou
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 import tempfile
@@ -107,12 +109,43 @@ def merged(language: str, others: Iterable[Path], pot: str) -> str:
         return _run("msgattrib", "--force-po", "--no-obsolete", "--no-wrap", "--sort-by-file", str(known))
 
 
+def problems(language: str) -> list[str]:
+    """What keeps the language's file from being complete and in step; msgfmt --check sees to the words in braces."""
+    path = PO / f"{language}.po"
+    found = []
+    for option, fault in (("--untranslated", "not translated"), ("--only-fuzzy", "fuzzy"), ("--only-obsolete", "no longer used")):
+        found += [f"{path.name}: {fault}: {text}" for text in _ids(_run("msgattrib", option, "--no-wrap", str(path)))]
+    has = set(_ids(_run("msgattrib", "--no-obsolete", "--no-wrap", str(path))))
+    wanted = set(_ids(template(messages())))
+    found += [f"{path.name}: not in the code: {text}" for text in sorted(has - wanted)]
+    return found + [f"{path.name}: missing: {text}" for text in sorted(wanted - has)]
+
+
+def _ids(po: str) -> list[str]:
+    """The messages of a .po file, as they stand there; lines are not wrapped but at line ends of their own."""
+    found: list[list[str]] = []
+    inside = False
+    for line in po.splitlines():
+        line = line[3:] if line.startswith("#~ ") else line
+        if line.startswith("msgid "):
+            found.append([line[len("msgid "):]])
+            inside = True
+        elif inside and line.startswith('"'):
+            found[-1].append(line)
+        else:
+            inside = False
+    texts = ["".join(part[1:-1] for part in parts) for parts in found]
+    return [text for text in texts if text]
+
+
 def compile_to(folder: Path) -> None:
     """Every language's .mo below ``folder``, checked: words in braces and forms of a plural are those of the message."""
     for language in LANGUAGES:
         to = folder / language / "LC_MESSAGES" / "waguard.mo"
         to.parent.mkdir(parents=True, exist_ok=True)
-        _run("msgfmt", "--check", "-o", str(to), str(PO / f"{language}.po"))
+        new = to.with_name(f"{to.name}.{os.getpid()}")
+        _run("msgfmt", "--check", "-o", str(new), str(PO / f"{language}.po"))
+        new.replace(to)
 
 
 def _run(*argv: str) -> str:
@@ -133,6 +166,10 @@ def main(argv: list[str]) -> int:
                 for language in LANGUAGES:
                     of_all.write_text(merged(language, (), template(messages(paths))), encoding="utf-8")
                     sys.stdout.write(_run("msgattrib", "--untranslated", "--no-wrap", str(of_all)))
+        elif verb == "check":
+            wrong = [line for language in LANGUAGES for line in problems(language)]
+            sys.stderr.write("".join(f"{line}\n" for line in wrong))
+            return 1 if wrong else 0
         elif verb == "compile":
             compile_to(paths[0] if paths else TOP / "waguard" / "locale")
         else:

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
 DOMAIN = "waguard"
+_SYSTEM = "/usr/share/locale"
 _VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 _DEEP = 5
 _LONGEST = 20000
@@ -69,11 +70,13 @@ class _Form:
     def __init__(self, message: str, translation: str) -> None:
         from string import Formatter
 
-        parts = [(literal, name) for literal, name, _, _ in Formatter().parse(message)]
-        self._names = [name for _, name in parts if name is not None]
-        self._literals = [literal for literal, _ in parts]
-        if parts[-1][1] is not None:
-            self._literals.append("")  # The message ends with a word.
+        self._names: list[str] = []
+        self._literals = [""]
+        for literal, name, _, _ in Formatter().parse(message):
+            self._literals[-1] += literal
+            if name is not None:  # None: the literal ended with a brace of its own, or the message does.
+                self._names.append(name)
+                self._literals.append("")
         self.weight = sum(len(literal) for literal in self._literals)
         # The words are strings now, so that what says how a number is written no longer applies.
         self.translation = "".join(_escaped(literal) + ("" if name is None else "{" + name + "}")
@@ -160,17 +163,22 @@ def use(language: Union[Language, Callable[[], Language]]) -> None:
     _language = language
 
 
-def find(*codes: str) -> Language:
-    """The first of these languages (``es_MX.UTF-8``, ``es``) that there is a catalogue of, or English."""
-    import gettext
+def find(*codes: str, folder: Optional[str] = None) -> Language:
+    """The first of these languages (``es_MX.UTF-8``, ``es``) that there is a catalogue of, or English.
 
+    Looked for in ``folder``, else beside this file, where po/messages.py puts it in a source tree, and where the packages do.
+    """
+    beside = os.path.join(os.path.dirname(__file__), "locale")
     for code in codes:
         if code.partition("_")[0].partition(".")[0] in ("en", "C", "POSIX", ""):
             return _ENGLISH
-        for folder in (os.path.join(os.path.dirname(__file__), "locale"), None):
+        import gettext
+        import struct
+
+        for place in (beside, _SYSTEM) if folder is None else (folder,):
             try:
-                return Language(gettext.translation(DOMAIN, folder, [code]))
-            except (OSError, ValueError, UnicodeError):  # None there, or one that is damaged.
+                return Language(gettext.translation(DOMAIN, place, [code]))
+            except (OSError, ValueError, struct.error):  # None there, or one that is damaged.
                 continue
     return _ENGLISH
 

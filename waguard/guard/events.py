@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from waguard import i18n
 from waguard.act.files import replace_file
 from waguard.guard.scribe import Scribe
 from waguard.guard.store import set_aside
@@ -214,15 +215,16 @@ def _sequence(line: bytes) -> int:
         return 0
 
 
-def catalogue() -> str:
+def catalogue(language: i18n.Language) -> str:
     """The journal's message catalogue for these events (https://systemd.io/CATALOG)."""
     parts = ["# Made by: python3 -m waguard.guard.events\n"]
     for kind in _KINDS:
-        parts.append(f"-- {kind.message_id}\nSubject: {kind.subject}\nDefined-By: waguard\n\n{kind.explanation}\n")
+        subject, explanation = language.tr(kind.subject, {}), language.tr(kind.explanation, {})
+        parts.append(f"-- {kind.message_id}\nSubject: {subject}\nDefined-By: waguard\n\n{explanation}\n")
     return "\n".join(parts)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # [LANGUAGE FOLDER], as of i18n.find
     import sys
 
-    sys.stdout.write(catalogue())
+    sys.stdout.write(catalogue(i18n.find(sys.argv[1], folder=sys.argv[2]) if len(sys.argv) == 3 else i18n.Language()))

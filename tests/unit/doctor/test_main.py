@@ -14,7 +14,7 @@ import pytest
 
 
 class _Versions(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"<?xml version='1.0'?><Versions/>" if self.path == "/?comp=versions" else b"what?")
