@@ -61,8 +61,8 @@ _CTL = Program(
     environment=(
         ("WAGUARD_RUN_DIR", "Where the guard's sockets are, instead of /run/waguard; `--run-dir` counts more."),
         ("NO_COLOR", "Not empty: no colours. There are none either when `TERM` is `dumb` and where the output is no terminal."),
-        ("LC_ALL, LC_MESSAGES, LANG, LANGUAGE", "The language of what is shown, as in locale(7): English or Spanish (`LANG=es_ES.UTF-8`). "
-                                                "What `--json` prints is the same in all."),
+        ("LC_ALL, LC_MESSAGES, LANG, LANGUAGE",
+         "The language of what is shown, as in locale(7): English or Spanish (`LANG=es_ES.UTF-8`). What `--json` prints is the same in all."),
         ("http_proxy, https_proxy, no_proxy", "Count when `versions` and `doctor --local` ask for the releases of the agent."),
     ),
     files=(
@@ -150,8 +150,6 @@ _DOCTOR = Program(
     ),
     examples=("echo '{}' | waguard-doctor", "waguardctl doctor --local"),
     environment=(
-        ("LC_ALL, LC_MESSAGES, LANG, LANGUAGE", "The language of what is shown, as in locale(7): English or Spanish (`LANG=es_ES.UTF-8`). "
-                                                "What `--json` prints is the same in all."),
         ("http_proxy, https_proxy, no_proxy", "Count when it asks for the releases of the agent."),
         ("TMPDIR", "Handed to package managers that it asks, for what they note down."),
     ),
