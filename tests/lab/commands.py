@@ -120,6 +120,7 @@ HOWS: tuple[How, ...] = (
     How(r"make (?:demo|demo ARGS=--once|test|check|deb|lab|browser)", "by .ci/run"),
     How(r"make (?:repo|rpm)|export WAGUARD_.*", "by test_84_packages.py"),
     How(r"make fleet", "takes twelve minutes and all CPUs; tests/unit/test_bench_fleet.py tests its parts"),
+    How(r"make messages", "writes po/es.po; tests/unit/test_i18n.py tests it"),
     How(r"make picture", "makes the pictures anew; tests/unit/test_picture.py tests its parts"),
     How(r"make help", "shows a list"),
     How(r"apt install \./dist/waguard_[0-9.]+_all\.deb", "guard.py installs that file with apt in every machine"),

@@ -62,7 +62,8 @@ _CTL = Program(
         ("WAGUARD_RUN_DIR", "Where the guard's sockets are, instead of /run/waguard; `--run-dir` counts more."),
         ("NO_COLOR", "Not empty: no colours. There are none either when `TERM` is `dumb` and where the output is no terminal."),
         ("LC_ALL, LC_MESSAGES, LANG, LANGUAGE",
-         "The language of what is shown, as in locale(7): English or Spanish (`LANG=es_ES.UTF-8`). What `--json` prints is the same in all."),
+         "The language of what is shown, as in locale(7): English or Spanish (`LANG=es_ES.UTF-8`). What `--json` prints is the "
+         "same in all."),
         ("http_proxy, https_proxy, no_proxy", "Count when `versions` and `doctor --local` ask for the releases of the agent."),
     ),
     files=(
@@ -145,8 +146,9 @@ _DOCTOR = Program(
         ("PROTOCOL", (
             "It reads one line, a JSON object, from standard input; every key may be missing: \"agent\" (what is known of the "
             "agent), \"state\" (what the last visit left behind), \"probed\" and \"settings_dir\". It writes one JSON object a "
-            "line to standard output: {\"progress\": ...} meanwhile, and {\"result\": ...} or {\"error\": ...} at the end. It is "
-            "made for the guard, and may change with it.",)),
+            "line to standard output: {\"progress\": ...} meanwhile, and {\"result\": ...} or {\"error\": ...} at the end. Asked "
+            "{\"probe\":{\"address\":\"HOST:PORT\",\"timeout\":SECONDS}} it only asks whether a wire server answers there. It "
+            "is made for the guard, and may change with it.",)),
     ),
     examples=("echo '{}' | waguard-doctor", "waguardctl doctor --local"),
     environment=(
