@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from waguard.i18n import say
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 
@@ -15,7 +17,7 @@ def parse(text: str) -> float:
         return float(text)
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"'{text[:40]}' is not a duration (write 90s, 5m, 1h30m or 2d)")
+        raise ValueError(say("'{text}' is not a duration (write 90s, 5m, 1h30m or 2d)", text=text[:40]))
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 

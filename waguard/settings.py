@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from waguard import durations
+from waguard.i18n import say
 
 if TYPE_CHECKING:
     import yaml
@@ -251,19 +252,23 @@ def _files(directory: Path, problems: list[Problem]) -> list[Path]:
     except FileNotFoundError:
         pass
     except OSError as error:
-        problems.append(Problem(str(directory / "conf.d"), 0, f"cannot be read: {error.strerror}"))
+        problems.append(Problem(str(directory / "conf.d"), 0, say("cannot be read: {said_error}", said_error=error.strerror)))
     return found
 
 
+class _Unfit(Exception):
+    """What is in a file's place is not read. The text is the problem."""
+
+
 def _read(path: Path) -> bytes:
-    """The file's bytes. Opened without blocking, so that a FIFO cannot hold the guard up."""
+    """The file's bytes. Opened without blocking, so that a FIFO cannot hold the guard up. Raises _Unfit or OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
-            raise OSError(0, "not a regular file")
+            raise _Unfit(say("cannot be read: not a regular file"))
         if info.st_size > MAX_BYTES:
-            raise OSError(0, f"larger than {MAX_BYTES // 1024} KiB")
+            raise _Unfit(say("cannot be read: larger than {size} KiB", size=MAX_BYTES // 1024))
         return os.read(fd, MAX_BYTES + 1)
     finally:
         os.close(fd)
@@ -274,11 +279,14 @@ def _contents(path: Path, problems: list[Problem]) -> str:
     try:
         text = _read(path).decode("utf-8")
     except OSError as error:
-        problems.append(Problem(str(path), 0, f"cannot be read: {error.strerror}"))
+        problems.append(Problem(str(path), 0, say("cannot be read: {said_error}", said_error=error.strerror)))
+        return ""
+    except _Unfit as error:
+        problems.append(Problem(str(path), 0, str(error)))
         return ""
     except UnicodeDecodeError as error:
         line = error.object[:error.start].count(b"\n") + 1
-        problems.append(Problem(str(path), line, "is not UTF-8 text"))
+        problems.append(Problem(str(path), line, say("is not UTF-8 text")))
         return ""
     # The file as it is shipped says nothing, and need not cost the guard the 3 MB of PyYAML.
     says = any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines())
@@ -296,13 +304,13 @@ def _tree(path: Path, text: str, problems: list[Problem]) -> Optional[yaml.Node]
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST:
                 line = event.start_mark.line + 1 if event.start_mark is not None else 0
-                problems.append(Problem(str(path), line, "is nested too deeply"))
+                problems.append(Problem(str(path), line, say("is nested too deeply")))
                 return None
         return yaml.compose(text, Loader=loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        problems.append(Problem(str(path), mark.line + 1 if mark else 0,
-                                f"is not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}"))
+        problems.append(Problem(str(path), mark.line + 1 if mark else 0, say(
+            "is not valid YAML: {said_error}", said_error=getattr(error, "problem", None) or say("unreadable"))))
     return None
 
 
@@ -317,7 +325,7 @@ def _apply(settings: Settings, path: Path, problems: list[Problem]) -> Settings:
 
     if _shape(root) != "mapping":
         if root.value != "":  # An empty document is one, too.
-            wrong(root, "has to be sections with keys, such as 'restart:' and below it '  backoff_cap: 10m'")
+            wrong(root, say("has to be sections with keys, such as 'restart:' and below it '  backoff_cap: 10m'"))
         return settings
     known = dict(settings.sections())
     origins = dict(settings.origins)
@@ -325,14 +333,16 @@ def _apply(settings: Settings, path: Path, problems: list[Problem]) -> Settings:
     for name_node, section_node in root.value:
         name = _name(name_node)
         if name in seen:
-            wrong(name_node, f"section '{name}' is there twice in this file")
+            wrong(name_node, say("section '{name}' is there twice in this file", name=name))
             continue
         seen.add(name)
         if name not in known:
-            wrong(name_node, f"unknown section '{name[:60]}'{_nearest(name, list(known))}")
+            near = _nearest(name, list(known))
+            wrong(name_node, say("unknown section '{name}' (did you mean '{near}'?)", name=name[:60], near=near) if near
+                  else say("unknown section '{name}'", name=name[:60]))
         elif _shape(section_node) != "mapping":
             if section_node.value != "":
-                wrong(section_node, f"section '{name}' has to hold keys")
+                wrong(section_node, say("section '{name}' has to hold keys", name=name))
         else:
             changes = _section(known[name], name, section_node, wrong)
             known[name] = replace(known[name], **{key: value for key, (value, _) in changes.items()})
@@ -346,15 +356,17 @@ def _section(section: Any, name: str, node: yaml.MappingNode, wrong: Any) -> dic
     for key_node, value_node in node.value:
         key = _name(key_node)
         if key not in rules:
-            wrong(key_node, f"unknown key '{name}.{key[:60]}'{_nearest(key, list(rules))}")
+            near, shown = _nearest(key, list(rules)), f"{name}.{key[:60]}"
+            wrong(key_node, say("unknown key '{key}' (did you mean '{near}'?)", key=shown, near=near) if near
+                  else say("unknown key '{key}'", key=shown))
             continue
         if key in changes:
-            wrong(key_node, f"'{name}.{key}' is set twice in this file")
+            wrong(key_node, say("'{key}' is set twice in this file", key=f"{name}.{key}"))
             continue
         try:
-            changes[key] = (_value(value_node, rules[key]), value_node.start_mark.line + 1)
+            changes[key] = (_value(f"{name}.{key}", value_node, rules[key]), value_node.start_mark.line + 1)
         except ValueError as error:
-            wrong(value_node, f"{name}.{key}: {error}")
+            wrong(value_node, str(error))
     return changes
 
 
@@ -363,50 +375,53 @@ def _name(node: yaml.Node) -> str:
     return str(node.value) if _shape(node) == "value" else f"({_shape(node)})"
 
 
-def _value(node: yaml.Node, rules: Mapping[str, Any]) -> Any:
-    """The value of a node under a setting's rules. Raises ValueError for a person."""
+def _value(key: str, node: yaml.Node, rules: Mapping[str, Any]) -> Any:
+    """The value of a node under the rules of the setting ``key``. Raises ValueError for a person."""
     kind = rules["kind"]
     shape = _shape(node)
     if kind == "argv":
         words = shape == "list" and all(_shape(item) == "value" for item in node.value)
         if not words or not (node.value or rules["empty"]):
-            raise ValueError(f"has to be a list of words, such as [{rules['example']}]")
+            raise ValueError(say("{key}: has to be a list of words, such as [{example}]", key=key, example=rules["example"]))
         return tuple(str(item.value) for item in node.value)
     if shape != "value":
-        raise ValueError(f"has to be one value, not a {shape}")
+        raise ValueError(say("{key}: has to be one value, not a list", key=key) if shape == "list" else
+                         say("{key}: has to be one value, not a mapping", key=key))
     text = str(node.value)
     if kind == "switch":
         if node.tag != "tag:yaml.org,2002:bool":
-            raise ValueError(f"'{text[:40]}' is neither true nor false")
+            raise ValueError(say("{key}: '{text}' is neither true nor false", key=key, text=text[:40]))
         return text.lower() in ("true", "yes", "on")
     if kind == "choice":
         # YAML 1.1 reads a bare yes or no as a boolean; the text is what was meant.
         if text.lower() not in rules["choices"]:
-            raise ValueError(f"'{text[:40]}' is not one of {', '.join(rules['choices'])}{_nearest(text, rules['choices'])}")
+            near, choices = _nearest(text, rules["choices"]), ", ".join(rules["choices"])
+            raise ValueError(say("{key}: '{text}' is not one of {choices} (did you mean '{near}'?)", key=key, text=text[:40],
+                                 choices=choices, near=near) if near else
+                             say("{key}: '{text}' is not one of {choices}", key=key, text=text[:40], choices=choices))
         return text.lower()
     if kind == "text":
         if not text.strip() or any(ord(char) < 32 for char in text):
-            raise ValueError("has to be text without control characters")
+            raise ValueError(say("{key}: has to be text without control characters", key=key))
         return text
-    return _number(text, kind, rules)
+    return _number(key, text, kind, rules)
 
 
 def _shape(node: yaml.Node) -> str:
     return {"scalar": "value", "sequence": "list"}.get(str(getattr(node, "id", "")), "mapping")
 
 
-def _number(text: str, kind: str, rules: Mapping[str, Any]) -> Any:
-    if kind == "duration":
-        value: Any = durations.parse(text)
-    else:
-        try:
-            value = int(text)
-        except ValueError:
-            raise ValueError(f"'{text[:40]}' is not a whole number") from None
+def _number(key: str, text: str, kind: str, rules: Mapping[str, Any]) -> Any:
+    try:
+        value: Any = durations.parse(text) if kind == "duration" else int(text)
+    except ValueError:
+        raise ValueError(say("{key}: '{text}' is not a duration (write 90s, 5m, 1h30m or 2d)", key=key, text=text[:40])
+                         if kind == "duration" else
+                         say("{key}: '{text}' is not a whole number", key=key, text=text[:40])) from None
     if not rules["low"] <= value <= rules["high"]:
         low, high = ((durations.show(rules[end]) for end in ("low", "high")) if kind == "duration"
                      else (rules["low"], rules["high"]))
-        raise ValueError(f"{text[:40]} is out of range ({low} to {high})")
+        raise ValueError(say("{key}: {text} is out of range ({low} to {high})", key=key, text=text[:40], low=low, high=high))
     return value
 
 
@@ -417,22 +432,23 @@ def _check_together(settings: Settings, problems: list[Problem]) -> None:
     def wrong(key: str, message: str, other: str = "") -> None:
         """Where the one stands that was set, if only one was."""
         file, _, line = settings.origins.get(key, settings.origins.get(other, "defaults:0")).rpartition(":")
-        problems.append(Problem(file, int(line), f"{key}: {message}"))
+        problems.append(Problem(file, int(line), message))
 
     if restart.backoff_first > restart.backoff_cap:
-        wrong("restart.backoff_first", "is longer than restart.backoff_cap", "restart.backoff_cap")
+        wrong("restart.backoff_first", say("restart.backoff_first: is longer than restart.backoff_cap"), "restart.backoff_cap")
     if settings.verbose.default_lease > settings.verbose.longest_lease:
-        wrong("verbose.default_lease", "is longer than verbose.longest_lease", "verbose.longest_lease")
+        wrong("verbose.default_lease", say("verbose.default_lease: is longer than verbose.longest_lease"),
+              "verbose.longest_lease")
     host, _, port = settings.network.wireserver.rpartition(":")
     if not host or not (port.isascii() and port.isdigit() and len(port) <= 5) or not 0 < int(port) < 65536:
-        wrong("network.wireserver", "has to be ADDRESS:PORT")
+        wrong("network.wireserver", say("network.wireserver: has to be ADDRESS:PORT"))
     if settings.network.probe_interval < 60 and not host.startswith("127."):
-        wrong("network.probe_interval", "may be below 1m only for a wire server on loopback (Azure throttles)",
-              "network.wireserver")
+        wrong("network.probe_interval", say(
+            "network.probe_interval: may be below 1m only for a wire server on loopback (Azure throttles)"), "network.wireserver")
 
 
 def _nearest(word: str, choices: Sequence[str]) -> str:
+    """What was meant, "" when nothing is like it."""
     from difflib import get_close_matches
 
-    match = get_close_matches(word, choices, 1, 0.6)
-    return f" (did you mean '{match[0]}'?)" if match else ""
+    return next(iter(get_close_matches(word, choices, 1, 0.6)), "")

@@ -22,6 +22,8 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn, Optional, Union
 
+from waguard.i18n import say
+
 REQUEST_LIMIT = 64 * 1024
 """Longest request that a server reads, and the most it keeps of calls whose turn has not come, in bytes."""
 REPLY_LIMIT = 16 * 1024 * 1024
@@ -52,8 +54,7 @@ class Unreachable(VarlinkError):
 
     def __init__(self, path: str, number: int) -> None:
         super().__init__(f"{path}: {os.strerror(number)}")
-        self.path = path
-        self.errno = number
+        self.path, self.errno = path, number
 
 
 class RemoteError(VarlinkError):
@@ -100,7 +101,7 @@ class Decoder:
     def __next__(self) -> dict[str, Any]:
         end = self._buffer.find(0, self._scanned)
         if (end if end >= 0 else len(self._buffer)) > self._limit:
-            raise ProtocolError(f"message is longer than {self._limit} bytes")
+            raise ProtocolError(say("message is longer than {count} bytes", count=self._limit))
         if end < 0:
             self._scanned = len(self._buffer)  # so that a message in a thousand pieces is not searched a thousand times
             raise StopIteration
@@ -114,11 +115,11 @@ def _object(raw: bytes) -> dict[str, Any]:
     try:
         message = _LOADER.decode(raw.decode("utf-8"))
     except RecursionError:
-        raise ProtocolError("message is nested too deeply") from None
+        raise ProtocolError(say("message is nested too deeply")) from None
     except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, an integer of thousands of digits
-        raise ProtocolError(f"message is not JSON: {error}") from None
+        raise ProtocolError(say("message is not JSON: {error}", error=error)) from None
     if not isinstance(message, dict):
-        raise ProtocolError(f"message is a JSON {type(message).__name__}, not an object")
+        raise ProtocolError(say("message is a JSON {type}, not an object", type=type(message).__name__))
     return message
 
 
@@ -305,7 +306,6 @@ class Connection:
         self.closed |= self._eof and not self._out and not self._more_to_decode and not waits
 
 
-
 def _fault(message: Mapping[str, Any]) -> str:
     """The field that keeps a message from being a call, or ""."""
     more, oneway = message.get("more", False), message.get("oneway", False)
@@ -417,7 +417,7 @@ def call(path: Address, method: str, parameters: Mapping[str, Any] = _NOTHING, t
         client.send({"method": method, "parameters": dict(parameters)})
         answer, continues = client.receive()
         if continues:
-            raise ProtocolError(f"{method} sent a reply of many, where one was asked for")
+            raise ProtocolError(say("{method} sent a reply of many, where one was asked for", method=method))
         return answer
 
 
@@ -485,7 +485,7 @@ class _Client:
             self._socket.settimeout(left)
             return function()
         except socket.timeout:
-            raise TimedOut(f"{self._path}: no answer in time") from None
+            raise TimedOut(say("{said_host}: no answer in time", said_host=self._path)) from None
         except OSError as error:  # Without a number: the path is longer than a unix socket's address may be.
             raise Unreachable(self._path, error.errno or errno.ENAMETOOLONG) from error
 
@@ -493,7 +493,7 @@ class _Client:
 def _answer_of(reply: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     parameters, continues, error = reply.get("parameters") or {}, reply.get("continues", False), reply.get("error")
     if not (isinstance(parameters, dict) and isinstance(continues, bool) and isinstance(error, (str, type(None)))):
-        raise ProtocolError("a reply has a field of the wrong type")
+        raise ProtocolError(say("a reply has a field of the wrong type"))
     if error is not None:
         raise RemoteError(error, parameters)
     return parameters, continues

@@ -15,6 +15,7 @@ from typing import Any, Optional
 
 import pytest
 
+from po import messages
 from tests.unit.exporter import vms
 from waguard.clock import Clock
 from waguard.guard.loop import Loop
@@ -56,12 +57,12 @@ class Guard:
 class Site:
     """The exporter's address, and ``tell``: let its guard tell of another VM, or be gone."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, root: Path = ROOT) -> None:
         self._status, self._log = folder / "status", folder / "exporter.log"
         self._guard: Optional[Guard] = None
         arguments = ["--web.listen-address=127.0.0.1:0", f"--status-socket={self._status}"]
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen([*EXPORTER, *arguments], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            self._process = subprocess.Popen([*EXPORTER, *arguments], cwd=root, env={**os.environ, "PYTHONPATH": str(root)},
                                              stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.url = self._address()
 
@@ -92,16 +93,47 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield found
 
 
+def installed(folder: Path) -> Path:
+    """A folder with waguard as it is installed: with its translations, which the source tree has not."""
+    package = folder / "waguard"
+    package.mkdir(parents=True)
+    for path in (ROOT / "waguard").iterdir():
+        if path.name not in ("locale", "__pycache__"):
+            (package / path.name).symlink_to(path)
+    messages.compile_to(package / "locale")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spanish_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An exporter that has translations."""
+    folder = tmp_path_factory.mktemp("spanish")
+    with contextlib.closing(Site(folder, installed(folder / "installed"))) as found:
+        yield found
+
+
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with started(tmp_path_factory.mktemp("browser")) as found:
+        yield found
+
+
+@pytest.fixture
+def spanish_browser(tmp_path: Path) -> Iterator[Browser]:
+    """The browser of somebody from Mexico who prefers Spanish."""
+    with started(tmp_path, "--accept-lang=es-MX,es") as found:
+        yield found
+
+
+def started(folder: Path, *flags: str) -> contextlib.closing[Browser]:
+    """A Chromium. Skips the test where there is none, but in CI."""
     programs = [shutil.which(name) for name in ("chromedriver", "chromium")]
     if None in programs:
         missing = "no chromium and chromedriver: run tools/browser"
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-    with contextlib.closing(Browser(str(programs[0]), str(programs[1]), tmp_path_factory.mktemp("browser"))) as found:
-        yield found
+    return contextlib.closing(Browser(str(programs[0]), str(programs[1]), folder, flags))
 
 
 @pytest.fixture(scope="session")

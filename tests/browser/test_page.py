@@ -208,6 +208,27 @@ def test_the_words_for_a_screen_reader(site: Site, browser: Browser) -> None:
     assert "Backup not ready" in names
 
 
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_browser_that_prefers_spanish_gets_spanish(
+        spanish_site: Site, spanish_browser: Browser, artefacts: Path, screen: str) -> None:
+    browser = spanish_browser
+    browser.screen(*SCREENS[screen])
+    url = spanish_site.tell(VMS["troubled"])
+    browser.open(url)
+    browser.picture(artefacts / f"troubled-{screen}-spanish.png")
+    assert browser.run("return [document.documentElement.lang, navigator.language]") == ["es", "es-MX"]
+    assert [one for one in browser.requests() if not one.startswith("data:")] == [url]
+    assert browser.messages() == []
+    assert browser.run("return document.querySelector('.verdict .word').textContent") == "crítico:"
+    assert browser.run("return document.querySelector('.verdict').className") == "verdict critical"
+    assert browser.run("return document.querySelector('#disk-full .remedy .name').textContent") == "Remedio"
+    browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
+    assert browser.run("return document.documentElement.scrollWidth") <= SCREENS[screen][0]
+    words = browser.run("return document.body.innerText")
+    assert "Copia de seguridad" in words
+    assert not {"Remedy", "Backup", "Findings", "Meaning", "since"} & set(words.split())
+
+
 @pytest.mark.parametrize("vm", ["troubled", "crowded"])
 def test_hostile_names_are_text(site: Site, browser: Browser, vm: str) -> None:
     browser.open(site.tell(VMS[vm]))

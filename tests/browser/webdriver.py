@@ -14,6 +14,7 @@ import re
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -29,16 +30,16 @@ class WebDriverError(Exception):
 
 
 class Browser:
-    """One browser with one page. ``folder``: empty, for its profile and its log."""
+    """One browser with one page. ``folder``: empty, for its profile and its log. ``more``: flags for Chromium."""
 
-    def __init__(self, chromedriver: str, chromium: str, folder: Path) -> None:
+    def __init__(self, chromedriver: str, chromium: str, folder: Path, more: Sequence[str] = ()) -> None:
         self._log = folder / "chromedriver.log"
         with self._log.open("wb") as out:
             self._process = subprocess.Popen([chromedriver, "--port=0"], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         self._session = ""
         try:
             self._base = f"http://127.0.0.1:{self._port()}"
-            flags = [*_FLAGS, f"--user-data-dir={folder / 'profile'}", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+            flags = [*_FLAGS, *more, f"--user-data-dir={folder / 'profile'}", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
             wanted = {"goog:chromeOptions": {"binary": chromium, "args": flags},
                       "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}
             self._session = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]

@@ -714,7 +714,8 @@ def whole(vm: StandIn, original: bytes) -> None:
         if state.exists():
             assert json.loads(state.read_text())["version"] == 1
         lines = (folder / "events.jsonl").read_bytes().split(b"\n") if (folder / "events.jsonl").exists() else []
-        for line in lines[:-1]:
+        assert [json.loads(line) for line in lines[:1]] in ([], [{"version": 1}])
+        for line in lines[1:-1]:
             assert json.loads(line)["seq"] > 0
 
 

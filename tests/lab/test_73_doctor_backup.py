@@ -346,10 +346,10 @@ def scripts(machine: Machine, *, mode: int = 0o600, owner: int = 0, script: int 
 
 
 @pytest.mark.parametrize(("wrong", "words", "blocks"), [
-    ({"mode": 0o644}, (SCRIPTS, "uid 0, mode 0644", "(317)"), False),
-    ({"owner": 1000}, (SCRIPTS, "uid 1000, mode 0600", "(317)"), False),
+    ({"mode": 0o644}, (SCRIPTS, "uid 0, mode 0644", "(code 317)"), False),
+    ({"owner": 1000}, (SCRIPTS, "uid 1000, mode 0600", "(code 317)"), False),
     ({"preScriptLocation": "/etc/azure/gone.sh", "script": 0o755, "continueBackupOnFailure": False},
-     ("/etc/azure/gone.sh", "missing (302)", "/etc/azure/post.sh", "mode 0755 (307)"), True),
+     ("/etc/azure/gone.sh", "missing (code 302)", "/etc/azure/post.sh", "mode 0755 (code 307)"), True),
 ])
 def test_scripts_that_are_not_usable(vm: Machine, doctor: Doctor, frozen: tuple[int, str], wrong: dict[str, Any],
                                      words: tuple[str, ...], blocks: bool) -> None:

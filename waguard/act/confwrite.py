@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from waguard.act.files import sync_directory
+from waguard.i18n import say
 from waguard.observe import files
 
 LIMIT = 1 << 20
@@ -41,9 +42,9 @@ def read(path: Path) -> Original:
         data = files.read(target, LIMIT)
         after = os.stat(target)
     except FileNotFoundError:
-        raise Refused(f"{path}: no such file") from None
+        raise Refused(say("{path}: no such file", path=path)) from None
     except RuntimeError:
-        raise Refused(f"{path}: too many levels of symbolic links") from None
+        raise Refused(say("{path}: too many levels of symbolic links", path=path)) from None
     except ValueError as error:
         raise Refused(f"{str(path)!r}: {error}") from None
     except files.Unusable as error:
@@ -51,7 +52,7 @@ def read(path: Path) -> Original:
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}") from None
     if _identity(before) != _identity(after):
-        raise Refused(f"{path}: changed while it was read")
+        raise Refused(say("{path}: changed while it was read", path=path))
     return Original(target, data, _identity(after))
 
 
@@ -70,15 +71,17 @@ def replace(original: Original, data: bytes) -> None:
         # As late as can be: an editor that saved meanwhile wins.
         _check(original, os.stat(path))
         if files.read(path, LIMIT) != original.data:
-            raise Refused(f"{path}: was changed by somebody else meanwhile; try again")
+            raise Refused(say("{path}: was changed by somebody else meanwhile; try again", path=path))
         temporary.replace(path)
     except FileNotFoundError:
-        raise Refused(f"{path}: disappeared meanwhile") from None
+        raise Refused(say("{path}: disappeared meanwhile", path=path)) from None
     except files.Unusable as error:
         raise Refused(str(error)) from None
     except OSError as error:
-        hint = " (is the file system read-only, or the file immutable?)" if error.errno in (errno.EROFS, errno.EPERM) else ""
-        raise Refused(f"{path}: cannot be replaced: {error.strerror}{hint}") from None
+        if error.errno in (errno.EROFS, errno.EPERM):
+            raise Refused(say("{path}: cannot be replaced: {error} (is the file system read-only, or the file immutable?)",
+                              path=path, error=error.strerror)) from None
+        raise Refused(say("{path}: cannot be replaced: {error}", path=path, error=error.strerror)) from None
     finally:
         # On a read-only file system even a file that is not there cannot be removed.
         with contextlib.suppress(OSError):
@@ -100,9 +103,10 @@ def sweep(path: Path) -> None:
 
 def _check(original: Original, info: os.stat_result) -> None:
     if _identity(info) != original.identity:
-        raise Refused(f"{original.path}: was changed by somebody else meanwhile; try again")
+        raise Refused(say("{path}: was changed by somebody else meanwhile; try again", path=original.path))
     if info.st_nlink > 1:
-        raise Refused(f"{original.path}: has {info.st_nlink} hard links, which replacing it would part")
+        raise Refused(say("{path}: has {count} hard links, which replacing it would part", path=original.path,
+                          count=info.st_nlink))
 
 
 def _write(temporary: Path, data: bytes, source: int, info: os.stat_result) -> None:
@@ -115,7 +119,8 @@ def _write(temporary: Path, data: bytes, source: int, info: os.stat_result) -> N
             try:
                 os.fchown(fd, info.st_uid, info.st_gid)
             except PermissionError:
-                raise Refused(f"{temporary.name}: owner {info.st_uid}:{info.st_gid} cannot be kept") from None
+                raise Refused(say("{file}: owner {owner} cannot be kept", file=temporary.name,
+                                  owner=f"{info.st_uid}:{info.st_gid}")) from None
         for name in os.listxattr(source):
             value = os.getxattr(source, name)
             if name in os.listxattr(fd) and os.getxattr(fd, name) == value:
@@ -123,7 +128,8 @@ def _write(temporary: Path, data: bytes, source: int, info: os.stat_result) -> N
             try:
                 os.setxattr(fd, name, value)
             except OSError as error:
-                raise Refused(f"extended attribute {name} cannot be kept: {error.strerror}") from None
+                raise Refused(say("extended attribute {name} cannot be kept: {error}", name=name,
+                                  error=error.strerror)) from None
         if _ACL in os.listxattr(fd) and _ACL not in os.listxattr(source):
             os.removexattr(fd, _ACL)  # Inherited from the directory: the old file had none.
         os.fchmod(fd, stat.S_IMODE(info.st_mode))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Optional
 
 from waguard.act.files import replace_file
+from waguard.i18n import say
 from waguard.observe import files, programs, unit
 
 DIRECTORY = Path("/etc/systemd/system")
@@ -66,7 +67,7 @@ class Effective:
 def path_of(name: str, directory: Path = DIRECTORY) -> Path:
     """Where the drop-in of a unit is. Raises Refused for what is no name of a service."""
     if not _UNIT.fullmatch(name):
-        raise Refused(f"{name[:60]!r} is no name of a service")
+        raise Refused(say("{name!r} is no name of a service", name=name[:60]))
     return directory / f"{name}.d" / NAME
 
 
@@ -74,7 +75,8 @@ def look(names: Sequence[str], directory: Path = DIRECTORY) -> Effective:
     """The agent's unit, the first that exists among ``names``, and its Restart=. Raises Refused when systemd cannot tell."""
     state = unit.choose(unit.parse(_systemctl(unit.show_argv(names))))
     if state is None:
-        raise Refused(f"there is no {' and no '.join(names)}", "is the agent installed? waguardctl versions")
+        raise Refused(say("there is no {unit} and no {other}", unit=names[0], other=", ".join(names[1:])) if len(names) > 1 else
+                      say("there is no {unit}", unit=names[0]), say("is the agent installed? waguardctl versions"))
     path = path_of(state.name, directory)
     told = dict(line.split("=", 1) for line in
                 _systemctl(["systemctl", "show", "--no-pager", "-p", _DETAILS, state.name]).splitlines() if "=" in line)
@@ -115,7 +117,7 @@ def write(name: str, directory: Path = DIRECTORY) -> bool:
         replace_file(path, TEXT.encode(), durable=True, mode=0o644)
         os.chmod(path, 0o644)  # Whatever the umask: systemctl cat is for everybody.
     except (OSError, files.Unusable) as error:
-        raise Refused(f"{_reason(error, path)}; nothing was written", _hint(error)) from None
+        raise Refused(say("{said_reason}; nothing was written", said_reason=_reason(error, path)), _hint(error)) from None
     return True
 
 
@@ -132,7 +134,7 @@ def remove(name: str, directory: Path = DIRECTORY) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise Refused(f"{_reason(error, path)}; it was not removed", _hint(error)) from None
+        raise Refused(say("{said_reason}; it was not removed", said_reason=_reason(error, path)), _hint(error)) from None
     try:
         path.parent.rmdir()
     except OSError:
@@ -141,21 +143,23 @@ def remove(name: str, directory: Path = DIRECTORY) -> bool:
 
 
 def _foreign(path: Path) -> Refused:
-    return Refused(f"{path} is not as waguard writes it and was left alone", f"look at it; if it may go: rm {path}")
+    return Refused(say("{path} is not as waguard writes it and was left alone", path=path),
+                   say("look at it; if it may go: rm {path}", path=path))
 
 
 def reload() -> None:
     """Have systemd read its files again. Restarts nothing. Raises Refused."""
     ran = programs.run(["systemctl", "daemon-reload"], _TIMEOUT)
     if not ran.ok:
-        raise Refused(f"systemd has not read its files again: systemctl daemon-reload: {ran.trouble}",
-                      "as root: systemctl daemon-reload")
+        raise Refused(say("systemd has not read its files again: systemctl daemon-reload: {said_trouble}",
+                          said_trouble=ran.trouble), say("as root: systemctl daemon-reload"))
 
 
 def _systemctl(argv: Sequence[str]) -> str:
     ran = programs.run(argv, _TIMEOUT)
     if not ran.ok:
-        raise Refused(f"systemd cannot be asked: systemctl show: {ran.trouble}", "autorestart is for machines that run systemd")
+        raise Refused(say("systemd cannot be asked: systemctl show: {said_trouble}", said_trouble=ran.trouble),
+                      say("autorestart is for machines that run systemd"))
     return ran.output
 
 
@@ -194,5 +198,5 @@ def _reason(error: Exception, path: Path) -> str:
 
 def _hint(error: Exception) -> str:
     if isinstance(error, PermissionError):
-        return "this needs root: use sudo"
-    return "is the file system of /etc full or read-only?"
+        return say("this needs root: use sudo")
+    return say("is the file system of /etc full or read-only?")

@@ -14,6 +14,7 @@ from typing import Optional, Protocol
 from waguard.agent import layout, processes
 from waguard.decide.restart import Action
 from waguard.guard.children import Children, Finished
+from waguard.i18n import say
 from waguard.observe import Known, Observation, Unknown, files, process, unit
 
 _COMES_UP = 3.0
@@ -48,7 +49,7 @@ class Systemd:
                 return
             states = unit.parse(finished.output)
             if not states:
-                done(Unknown("systemctl show printed nothing", self._now()))
+                done(Unknown(say("systemctl show printed nothing"), self._now()))
                 return
             done(Known(unit.choose(states) or states[0], self._now()))
 

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from waguard.agent.confkeys import KEYS, Key, Kind, Standing, Value
 from waguard.agent.shown import MASK, shown
+from waguard.i18n import say
 
 __all__ = ["KEYS", "Assignment", "Conf", "Effective", "Key", "Kind", "Problem", "Standing", "Value", "lint", "parse", "refusal"]
 
@@ -69,11 +70,11 @@ class Conf:
 
     @property
     def error(self) -> str | None:
-        """Why the agent would not start with this file, for people; None when it would."""
+        """Why the agent would not start with this file, for people, who see it behind its path; None when it would."""
         if self.empty:
-            return "the file is empty, and the agent refuses to start without a configuration"
+            return _behind(say("{path}: the file is empty, and the agent refuses to start without a configuration", path=""))
         if self.undecodable:
-            return "the file is not valid UTF-8, and the agent refuses to start with it"
+            return _behind(say("{path}: the file is not valid UTF-8, and the agent refuses to start with it", path=""))
         return None
 
     @cached_property
@@ -128,6 +129,11 @@ class Conf:
         """What the agent uses for a key that is a text; None only where the default is none (HttpProxy.Host)."""
         used = self.value(_known(key, Kind.STRING))
         return used if isinstance(used, str) else None
+
+
+def _behind(text: str) -> str:
+    """What stands behind the path: it is translated together with one."""
+    return text.partition(": ")[2]
 
 
 def _known(key: str, kind: Kind) -> str:
@@ -199,12 +205,13 @@ def parse_line(line: str, number: int) -> Assignment:
 def refusal(conf: Conf) -> Problem | None:
     """Why the agent would not start with this file, as a problem with its line; None when it would."""
     if conf.empty:
-        return Problem(1, "conf-missing", f"{(conf.error or '').capitalize()}.")
+        return Problem(1, "conf-missing", say("The file is empty, and the agent refuses to start without a configuration."))
     try:
         conf.data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = conf.data.count(b"\n", 0, error.start) + 1
-        return Problem(line, "conf-unreadable", "This line is not valid UTF-8, and the agent refuses to start with the file.")
+        return Problem(line, "conf-unreadable",
+                       say("This line is not valid UTF-8, and the agent refuses to start with the file."))
     return None
 
 
@@ -236,10 +243,17 @@ def lint(conf: Conf) -> tuple[Problem, ...]:
 
 
 def _duplicate(found: Assignment, earlier: list[int]) -> Problem:
-    lines = ", ".join(str(number) for number in earlier[:5]) + (" and more" if len(earlier) > 5 else "")
-    where = f"line {lines} is" if len(earlier) == 1 else f"lines {lines} are"
+    lines = ", ".join(str(number) for number in earlier[:5])
     key = shown_key(found.key)
-    message = f"{key} is set more than once; this last one counts and {where} ignored: keep one of them."
+    if len(earlier) == 1:
+        message = say("{key} is set more than once; this last one counts and line {line} is ignored: keep one of them.",
+                      key=key, line=lines)
+    elif len(earlier) <= 5:
+        message = say("{key} is set more than once; this last one counts and lines {lines} are ignored: keep one of them.",
+                      key=key, lines=lines)
+    else:
+        message = say("{key} is set more than once; this last one counts and lines {lines} and more are ignored: "
+                      "keep one of them.", key=key, lines=lines)
     return Problem(found.line, "conf-duplicate-key", message, key)
 
 
@@ -248,46 +262,54 @@ def _judge_value(conf: Conf, known: Key, found: Assignment) -> list[Problem]:
     dead = known.standing in (Standing.REMOVED, Standing.UNREAD)
     default = known.default is not None and found.value == spelt(known.default)
     if not dead and found.value is not None and not default and _convert(known, found.value) is None:
-        used = spelt(conf.value(found.key))
-        wanted = "y or n" if known.kind is Kind.SWITCH else "a whole number"
-        what = f"{found.key}={shown_value(found)} is not {wanted}"
-        message = f"{what}, so the agent uses its default, {used}: write {wanted}."
-        if known.name == "Extensions.WaitForCloudInitTimeout":
-            message = f"{found.key} has no effect: the agent reads it as y or n and so always waits {used} seconds."
-        problems.append(Problem(found.line, "conf-bad-value", message, found.key))
+        problems.append(Problem(found.line, "conf-bad-value", _bad_value(conf, known, found), found.key))
     if found.comment is not None:
-        message = (f"The value of {found.key} ends at the #; agents before 2.2.18 read the comment as part of it: "
-                   "put the comment on a line of its own.")
+        message = say("The value of {key} ends at the #; agents before 2.2.18 read the comment as part of it: "
+                      "put the comment on a line of its own.", key=found.key)
         problems.append(Problem(found.line, "conf-trailing-comment", message, found.key))
     return problems
+
+
+def _bad_value(conf: Conf, known: Key, found: Assignment) -> str:
+    used = spelt(conf.value(found.key))
+    if known.name == "Extensions.WaitForCloudInitTimeout":
+        return say("{key} has no effect: the agent reads it as y or n and so always waits {seconds} seconds.",
+                   key=found.key, seconds=used)
+    if known.kind is Kind.SWITCH:
+        return say("{key}={value} is not y or n, so the agent uses its default, {default}: write y or n.",
+                   key=found.key, value=shown_value(found), default=used)
+    return say("{key}={value} is not a whole number, so the agent uses its default, {said_default}: write a whole number.",
+               key=found.key, value=shown_value(found), said_default=used)
 
 
 def _judge_meaning(conf: Conf) -> list[Problem]:
     problems = []
     enabled, host, port = (conf.effective(k) for k in ("Extensions.Enabled", "HttpProxy.Host", "HttpProxy.Port"))
     if enabled.value is False and enabled.line is not None:
-        message = "Extensions are switched off, so no backup and no other extension runs: set Extensions.Enabled=y."
+        message = say("Extensions are switched off, so no backup and no other extension runs: set Extensions.Enabled=y.")
         problems.append(Problem(enabled.line, "extensions-disabled", message, "Extensions.Enabled"))
     if host.line is not None and port.value is None:
-        message = ("HttpProxy.Host is set without a HttpProxy.Port, so the agent uses no proxy at all, "
-                   "not even one from its environment: set both or neither.")
+        message = say("HttpProxy.Host is set without a HttpProxy.Port, so the agent uses no proxy at all, "
+                      "not even one from its environment: set both or neither.")
         problems.append(Problem(host.line, "proxy-incomplete", message, "HttpProxy.Host"))
     if port.line is not None and host.value is None:
-        message = "HttpProxy.Port is set without a HttpProxy.Host and is ignored: set both or neither."
+        message = say("HttpProxy.Port is set without a HttpProxy.Host and is ignored: set both or neither.")
         problems.append(Problem(port.line, "proxy-incomplete", message, "HttpProxy.Port"))
     return problems
 
 
 def _unknown(key: str, hint: bool) -> str:
     if key.startswith("#"):
-        return f"A blank before the # makes this a setting named {shown_key(key)}, not a comment: remove the blank."
+        return say("A blank before the # makes this a setting named {key}, not a comment: remove the blank.", key=shown_key(key))
     if key.startswith("\ufeff"):
-        return f"A byte-order mark makes {shown_key(key)} another key: save the file without one."
+        return say("A byte-order mark makes {key} another key: save the file without one.", key=shown_key(key))
     if not key:
-        return "There is no key before the =, so the line has no effect: remove it or name the key."
+        return say("There is no key before the =, so the line has no effect: remove it or name the key.")
     near = _nearest(key) if hint and len(key) <= 64 else None
-    advice = f"did you mean {near}?" if near else "remove it, or look for the right name in the agent's README."
-    return f"{shown_key(key)} is no key the agent reads and has no effect: {advice}"
+    if near:
+        return say("{key} is no key the agent reads and has no effect: did you mean {near}?", key=shown_key(key), near=near)
+    return say("{key} is no key the agent reads and has no effect: remove it, or look for the right name in the agent's README.",
+               key=shown_key(key))
 
 
 def _nearest(key: str) -> str | None:
@@ -302,7 +324,7 @@ def spelt(value: Value) -> str:
     """A value as one would write it into the file; "none" for one that is not set."""
     if isinstance(value, bool):
         return "y" if value else "n"
-    return "none" if value is None else str(value)
+    return say("none") if value is None else str(value)
 
 
 def shown_key(key: str) -> str:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from waguard.agent.conf import KEYS, Assignment, Conf, shown_key, spelt
 from waguard.agent.shown import MASK, shown
+from waguard.i18n import say
 
 Values = tuple[tuple[str, str], ...]
 """(key, text) of every key in the file that is not at its default, sorted. May hold secrets: for comparing, not for showing."""
 
 _UNREAD_KEYS = 100
 _LOGIN = ("HttpProxy.Host",)
+_DEFAULT = " (default)"
+_UNREAD = " (not read by the agent)"
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,17 @@ class Change:
     new: str
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.old} -> {self.new}"
+        key, old, new = self.key, self.old, self.new
+        if key.endswith(_UNREAD):
+            name = key[:-len(_UNREAD)]
+            return (say("{key} (not read by the agent): not set -> set", key=name) if old != "set" else
+                    say("{key} (not read by the agent): set -> not set", key=name) if new == "not set" else
+                    say("{key} (not read by the agent): set -> set otherwise", key=name))
+        if old.endswith(_DEFAULT):
+            return say("{key}: {said_old} (default) -> {new}", key=key, said_old=old[:-len(_DEFAULT)], new=new)
+        if new.endswith(_DEFAULT):
+            return say("{key}: {old} -> {said_new} (default)", key=key, old=old, said_new=new[:-len(_DEFAULT)])
+        return f"{key}: {old} -> {new}"  # Nothing in it is to be translated.
 
 
 def values(conf: Conf) -> Values:
@@ -54,8 +67,8 @@ def compare(before: Values, after: Values) -> tuple[Change, ...]:
 
 def describe(found: Sequence[Change], most: int = 5) -> str:
     """One line: the first ``most`` changes, and how many more there are."""
-    more = f"; and {len(found) - most} more" if len(found) > most else ""
-    return "; ".join(str(change) for change in found[:most]) + more
+    more = [say("and {count} more", count=len(found) - most)] if len(found) > most else []
+    return "; ".join([*(str(change) for change in found[:most]), *more])
 
 
 def _known(key: str, old: dict[str, str], new: dict[str, str]) -> Change | None:
@@ -78,12 +91,12 @@ def _shown(key: str, value: str, is_set: bool) -> str:
     if key in _LOGIN:
         _, at, host = value.rpartition("@")
         value = f"{MASK}@{host}" if at else value
-    return shown(value) + ("" if is_set else " (default)")
+    return shown(value) + ("" if is_set else _DEFAULT)
 
 
 def _unread(key: str, old: dict[str, str], new: dict[str, str]) -> Change:
     now = "not set" if key not in new else "set otherwise" if key in old else "set"
-    return Change(f"{shown_key(key)} (not read by the agent)", "set" if key in old else "not set", now)
+    return Change(shown_key(key) + _UNREAD, "set" if key in old else "not set", now)
 
 
 def _with_login(line: Assignment) -> str:

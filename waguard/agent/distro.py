@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from waguard.agent import layout
+from waguard.i18n import say
 
 _ASSIGNMENT = re.compile(r"([A-Z][A-Z0-9_]{0,63})=(.*)")
 _ID = re.compile(r"[a-z0-9._-]{1,64}")
@@ -80,11 +81,12 @@ def commands(ids: Sequence[str], package: str = "") -> Commands:
     name = package if _PACKAGE.fullmatch(package) else layout.package_names(ids)[0]
     if not used:
         if any(each in _IMAGES for each in ids):
-            words = "the agent is part of this operating system's image: update the operating system"
+            words = say("the agent is part of this operating system's image: update the operating system")
             return Commands("", "", words, words, words)
-        how = "{} the Azure Linux agent (WALinuxAgent) with this distribution's package manager"
-        return Commands("", package if name == package else "", *(how.format(verb) for verb in
-                                                                  ("install", "upgrade", "reinstall")))
+        return Commands("", package if name == package else "",
+                        say("install the Azure Linux agent (WALinuxAgent) with this distribution's package manager"),
+                        say("upgrade the Azure Linux agent (WALinuxAgent) with this distribution's package manager"),
+                        say("reinstall the Azure Linux agent (WALinuxAgent) with this distribution's package manager"))
     return Commands(used, name, *(form.format(name) for form in _FORMS[used]))
 
 

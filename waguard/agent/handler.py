@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any, Optional
 
 from waguard.agent import redact
+from waguard.i18n import message
 
 VMSNAPSHOT = "Microsoft.Azure.RecoveryServices.VMSnapshotLinux"
 """The backup extension's full name (azure-linux-extensions VMBackup/manifest.xml)."""
@@ -29,11 +30,12 @@ MAX_MESSAGE = 300
 HANDLER_STATE = "HandlerState"
 HANDLER_STATUS = "HandlerStatus"
 CODES: Mapping[int, str] = {
-    -1: "unknown failure", 0: "ok", 1000: "processing failed", 1001: "its manifest could not be downloaded",
-    1002: "HandlerManifest.json was not found", 1003: "HandlerManifest.json is no JSON",
-    1004: "its package could not be downloaded", 1005: "its package could not be extracted",
-    1007: "install failed", 1008: "update failed", 1009: "enable failed",
-    1010: "disable failed", 1011: "a command took longer than its limit", 1012: "its status file is not valid",
+    -1: message("unknown failure"), 0: "ok", 1000: message("processing failed"),
+    1001: message("its manifest could not be downloaded"), 1002: message("HandlerManifest.json was not found"),
+    1003: message("HandlerManifest.json is no JSON"), 1004: message("its package could not be downloaded"),
+    1005: message("its package could not be extracted"), 1007: message("install failed"), 1008: message("update failed"),
+    1009: message("enable failed"), 1010: message("disable failed"), 1011: message("a command took longer than its limit"),
+    1012: message("its status file is not valid"),
 }
 """Error codes of the agent in HandlerStatus (common/exception.py ExtensionErrorCodes), as a person reads them."""
 INSTALL_LIMIT = 900.0
@@ -58,10 +60,11 @@ class Fault(Enum):
 
 
 class Unreadable(ValueError):
-    """These bytes do not tell. The message is for a person and begins with what is wrong, not with a path."""
+    """These bytes do not tell. The text is for a person and begins with what is wrong: it is shown behind the file's path."""
 
-    def __init__(self, fault: Fault, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, fault: Fault, sentence: str, **words: object) -> None:
+        """``sentence``: a message that begins with ``{path}``. It is translated together with one."""
+        super().__init__(sentence.format(path="", **words).lstrip(" "))
         self.fault = fault
 
 
@@ -149,7 +152,10 @@ def state(data: bytes) -> State:
         return State(word)
     except ValueError:
         half = any(one.value.startswith(word) for one in State)
-        raise Unreadable(Fault.HALF if half else Fault.BROKEN, "is empty" if not word else f"says {clean(word, 40)!r}") from None
+        fault = Fault.HALF if half else Fault.BROKEN
+        if not word:
+            raise Unreadable(fault, message("{path} is empty")) from None
+        raise Unreadable(fault, message("{path} says {word}, which is no state"), word=repr(clean(word, 40))) from None
 
 
 def installed(folders: Iterable[tuple[Folder, Optional[State]]]) -> Optional[Folder]:
@@ -170,7 +176,7 @@ def report(data: bytes) -> Report:
     """Read HandlerStatus. Raises Unreadable. Wrong types inside are taken as not there."""
     tree = _json(data)
     if not isinstance(tree, dict):
-        raise Unreadable(Fault.BROKEN, "is not a JSON object")
+        raise Unreadable(Fault.BROKEN, message("{path} is not a JSON object"))
     return Report(_text(tree.get("status")), code_of(tree.get("code")), message_of(tree.get("message")),
                   _text(tree.get("version")), tree.get("supports_multi_config") is True)
 
@@ -179,13 +185,13 @@ def status(data: bytes) -> Status:
     """Read a status file of any extension. Raises Unreadable, also for a shape that the agent refuses (code 1012)."""
     tree = _json(data)
     if not isinstance(tree, list):
-        raise Unreadable(Fault.BROKEN, "is not a JSON array")
+        raise Unreadable(Fault.BROKEN, message("{path} is not a JSON array"))
     if not tree:
-        raise Unreadable(Fault.BROKEN, "is an empty array")
+        raise Unreadable(Fault.BROKEN, message("{path} is an empty array"))
     first = tree[0]
     body = first.get("status") if isinstance(first, dict) else None
     if not isinstance(body, dict) or "status" not in body:
-        raise Unreadable(Fault.BROKEN, "has no status in it")
+        raise Unreadable(Fault.BROKEN, message("{path} has no status in it"))
     word = body["status"]
     return Status(
         word=word if isinstance(word, str) and word in _WORDS else "error",
@@ -300,21 +306,23 @@ def clean(text: str, limit: int = MAX_MESSAGE, ends: bool = False) -> str:
 
 def _json(data: bytes) -> Any:
     if len(data) > MAX_BYTES:
-        raise Unreadable(Fault.BROKEN, f"is larger than {MAX_BYTES // 1024} KiB")
+        raise Unreadable(Fault.BROKEN, message("{path} is larger than {limit} KiB"), limit=MAX_BYTES // 1024)
     if not data.strip(b" \t\r\n\0"):
-        raise Unreadable(Fault.HALF, "is empty")
+        raise Unreadable(Fault.HALF, message("{path} is empty"))
     try:
         return json.loads(data.decode("utf-8-sig"), parse_int=_number)
     except UnicodeDecodeError as error:
         cut = error.end >= len(data) and error.reason == "unexpected end of data"
-        raise Unreadable(Fault.HALF if cut else Fault.BROKEN, "is not UTF-8 text") from None
+        raise Unreadable(Fault.HALF if cut else Fault.BROKEN, message("{path} is not UTF-8 text")) from None
     except RecursionError:
-        raise Unreadable(Fault.BROKEN, "is nested too deeply") from None
+        raise Unreadable(Fault.BROKEN, message("{path} is nested too deeply")) from None
     except json.JSONDecodeError as error:
         text = error.doc.rstrip(" \t\r\n\0")
         cut = error.pos >= len(text) or "Unterminated string" in error.msg or text[-1:] not in ("]", "}")
-        raise Unreadable(Fault.HALF if cut else Fault.BROKEN,
-                         "ends in the middle" if cut else f"is no JSON: {error.msg} at character {error.pos}") from None
+        if cut:
+            raise Unreadable(Fault.HALF, message("{path} ends in the middle")) from None
+        raise Unreadable(Fault.BROKEN, message("{path} is no JSON: {reason} at character {position}"), reason=error.msg,
+                         position=error.pos) from None
 
 
 def _text(value: object) -> Optional[str]:

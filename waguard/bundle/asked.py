@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from waguard import i18n
 from waguard.agent import layout
 from waguard.observe import files, programs
 
@@ -121,9 +122,14 @@ def doctor(run_dir: str, patience: float = 130.0) -> tuple[str, str, str]:
 
 
 def _rendered(diagnosis: dict[str, object]) -> str:
+    """In English, whatever the language of who collects: it is for support."""
     from waguard.ctl import doctor as verb
 
-    return verb.render(diagnosis, True) + "\n"
+    i18n.use(i18n.Language())
+    try:
+        return verb.render(diagnosis, True) + "\n"
+    finally:
+        i18n.use(i18n.from_environment())
 
 
 def _message(output: str) -> str:

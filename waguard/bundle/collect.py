@@ -20,6 +20,7 @@ from waguard.bundle.members import Tree
 from waguard.bundle.output import MARGIN, Output, Unwritable
 from waguard.bundle.places import Places
 from waguard.bundle.walk import Found, Left
+from waguard.i18n import message, say
 from waguard.observe import files
 
 MAX_SIZE = 200 << 20
@@ -29,7 +30,7 @@ _PACKED = 4
 """Logs become at least so many times smaller: what the room on the disk is reckoned by before anything is written."""
 _ASKED = 8 << 20
 """What programs say, at most, when it is compressed."""
-_SHORT = "let it be smaller: --max-size 20M; or use another filesystem: --output DIR"
+_SHORT = message("let it be smaller: --max-size 20M; or use another filesystem: --output DIR")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def plan(wanted: Wanted, looking: Looking, progress: Callable[[str], None]) -> P
         progress(tree.root)
         entries, problem, missing = looking.list(tree)
         if problem or (missing and not tree.quiet):
-            made.left.append((tree.root, problem or "not there", 1))
+            made.left.append((tree.root, problem or say("not there"), 1))
         for one in entries:
             path = "/".join((tree.root.rstrip("/"), *one.parts))
             if isinstance(one, Left):
@@ -101,10 +102,10 @@ def planned(tree: Tree, found: Found, left: int, since: Optional[float]) -> Plan
     """How much of a file is taken when ``left`` bytes may still be. A log gets half of them at most, so that one that floods
     leaves room for the others."""
     if since is not None and found.rule.mode == members.LOG and found.mtime < since:
-        return Planned(tree, found, 0, "older than was asked for")
+        return Planned(tree, found, 0, say("older than was asked for"))
     most = left if found.rule.mode != members.LOG else max(left // 2, min(left, _LEAST))
     if most < min(found.size, _LEAST) or (found.rule.mode != members.LOG and found.size > most):
-        return Planned(tree, found, 0, "no room: newer files took what --max-size allows")
+        return Planned(tree, found, 0, say("no room: newer files took what --max-size allows"))
     return Planned(tree, found, most)
 
 
@@ -188,7 +189,7 @@ class Collector:
             if text or not trouble:
                 self._add(archive, question.name, text.encode("utf-8", "replace"), command=question.shown, problem=trouble)
         if wanted.doctor:
-            self._progress("the doctor's diagnosis")
+            self._progress(say("the doctor's diagnosis"))
             text, diagnosis, trouble = asked.doctor(where.run_dir)
             if trouble:
                 self.manifest.problems.append(f"doctor: {trouble}")
@@ -216,7 +217,8 @@ class Collector:
         if archive.size - self._checked >= _CHECK_EVERY or archive.size < self._checked:
             self._checked = archive.size
             if output.room() < 0:
-                raise Unwritable(f"{os.path.dirname(output.path)}: less than {MARGIN >> 20} MB is left on the disk", _SHORT)
+                raise Unwritable(say("{path}: less than {margin} MB is left on the disk", path=os.path.dirname(output.path),
+                                     margin=MARGIN >> 20), _SHORT)
 
 
 def enough(made: Plan, output: Output) -> None:
@@ -224,8 +226,9 @@ def enough(made: Plan, output: Output) -> None:
     need, room = made.size // _PACKED + _ASKED, output.room()
     if room < need:
         free = max(0, room + MARGIN)
-        raise Unwritable(f"{os.path.dirname(output.path)}: {free / 1e6:.0f} MB free, and the bundle may need {need / 1e6:.0f} MB"
-                         f" beside the {MARGIN / 1e6:.0f} MB that stay free", _SHORT)
+        raise Unwritable(say("{path}: {free:.0f} MB free, and the bundle may need {need:.0f} MB beside the {margin:.0f} MB that"
+                             " stay free", path=os.path.dirname(output.path), free=free / 1e6, need=need / 1e6,
+                             margin=MARGIN / 1e6), _SHORT)
 
 
 def name(machine: str, at: float) -> str:

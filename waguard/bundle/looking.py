@@ -16,6 +16,7 @@ from typing import Any, Optional, Union
 from waguard.bundle import reader
 from waguard.bundle.members import Tree
 from waguard.bundle.walk import Found, Left
+from waguard.i18n import say
 
 PATIENCE = 10.0
 """Seconds without a sign of life after which the reader hangs."""
@@ -56,7 +57,7 @@ class Looking:
                 if not error.at or error.at in avoid:
                     return [], str(error), False
                 avoid.add(error.at)
-        return [], "too much of it did not answer in time", False
+        return [], say("too much of it did not answer in time"), False
 
     def read(self, tree: Tree, found: Found, most: int, take: Callable[[bytes], None]) -> dict[str, Any]:
         """The redacted content of a file, handed to ``take`` piece by piece, and content.Report as JSON with a ``problem``."""
@@ -97,9 +98,10 @@ class Looking:
                     at = tuple(json.loads(body))
                 hear(kind, body)
             ended = process.poll()
-            why = "it did not answer in time" if ended is None else f"reading it failed (exit status {ended})"
+            why = say("it did not answer in time") if ended is None else \
+                say("reading it failed (exit status {code})", code=ended)
         except BrokenPipeError:
-            why = "reading it failed"
+            why = say("reading it failed")
         except BaseException:
             self.close()
             raise

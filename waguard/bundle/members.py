@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, Optional
 
 from waguard.agent import layout
+from waguard.i18n import message
 
 TEXT = "text"
 """Taken whole or not at all."""
@@ -76,21 +77,23 @@ ALL_LOGS = (Rule("**", LOG, 3),)
 
 FORBIDDEN: tuple[tuple[tuple[str, ...], str], ...] = (
     (("*.prv", "*.pem", "*.pfx", "*.p7m", "*.p7b", "*.p12", "*.p8", "*.key", "*.crt", "*.cer", "*.der", "*.jks", "*.keytab",
-      "*.ppk", "*.kdbx", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"), "may hold keys or certificates"),
-    (("certificates*.xml", "certificates*.json"), "holds the VM's certificates with their keys"),
-    (("ovf-env*.xml*", "customdata*"), "holds what the VM was provisioned with"),
-    (("managedidentity-*",), "holds identities"),
-    (("remoteaccess*.xml",), "holds passwords"),
+      "*.ppk", "*.kdbx", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"), message("may hold keys or certificates")),
+    (("certificates*.xml", "certificates*.json"), message("holds the VM's certificates with their keys")),
+    (("ovf-env*.xml*", "customdata*"), message("holds what the VM was provisioned with")),
+    (("managedidentity-*",), message("holds identities")),
+    (("remoteaccess*.xml",), message("holds passwords")),
     (("vmsettings*.json", "extensionsconfig.[0-9]*.xml", "goalstate.[0-9]*.xml", "*.[0-9].xml", "*.[0-9][0-9].xml",
-      "*.[0-9][0-9][0-9].xml", "*.[0-9][0-9][0-9][0-9]*[0-9].xml"), "a goal state as older agents kept it, with all secrets"),
-    (("shadow*", "gshadow*", "passwd-", "*.htpasswd", ".netrc", ".pgpass", "credentials", "sudoers"), "holds passwords"),
+      "*.[0-9][0-9][0-9].xml", "*.[0-9][0-9][0-9][0-9]*[0-9].xml"),
+     message("a goal state as older agents kept it, with all secrets")),
+    (("shadow*", "gshadow*", "passwd-", "*.htpasswd", ".netrc", ".pgpass", "credentials", "sudoers"), message("holds passwords")),
     (("*.zip", "*.tar", "*.tar.*", "*.tgz", "*.tbz*", "*.txz", "*.7z", "*.rar", "*.egg", "*.whl", "*.deb", "*.rpm", "*.jar",
-      "*.iso", "*.vhd*", "*.cab"), "an archive, which cannot be looked through"),
+      "*.iso", "*.vhd*", "*.cab"), message("an archive, which cannot be looked through")),
     (("*.so", "*.so.*", "*.pyc", "*.pyo", "*.o", "*.a", "*.db", "*.sqlite*", "*.core", "core.[0-9]*", "*.dmp", "*.journal",
-      "*.png", "*.pcap*"), "not text"),
-    (("*.zst", "*.lz4", "*.lzma", "*.z", "*.br"), "compressed in a way that cannot be read here"),
+      "*.png", "*.pcap*"), message("not text")),
+    (("*.zst", "*.lz4", "*.lzma", "*.z", "*.br"), message("compressed in a way that cannot be read here")),
 )
-FORBIDDEN_FOLDERS = {"logcollector": "the agent's own bundle, with secrets", ".ssh": "may hold keys", "private": "may hold keys"}
+FORBIDDEN_FOLDERS = {"logcollector": message("the agent's own bundle, with secrets"), ".ssh": message("may hold keys"),
+                     "private": message("may hold keys")}
 
 
 def forbidden(parts: Sequence[str]) -> str:

@@ -9,8 +9,12 @@ import secrets
 from types import TracebackType
 from typing import Optional
 
+from waguard.i18n import message, say
+
 MARGIN = 64 << 20
 """Bytes that stay free on the filesystem, whatever happens."""
+_ELSEWHERE = message("another place with --output")
+_RENAME = message("remove it, or give another name with --output")
 
 
 class Unwritable(Exception):
@@ -30,18 +34,18 @@ class Output:
         if os.path.isdir(path):
             self.path = os.path.join(path, name)
         elif target.endswith("/"):
-            raise Unwritable(f"{target}: no such folder", "mkdir, or another place with --output")
+            raise Unwritable(say("{path}: no such folder", path=target), say("mkdir, or another place with --output"))
         else:
             self.path = path
         folder, self._name = os.path.split(self.path)
         if os.path.lexists(self.path):
-            raise Unwritable(f"{self.path}: exists already", "remove it, or give another name with --output")
+            raise Unwritable(say("{path}: exists already", path=self.path), _RENAME)
         self._part = f".{self._name[:200]}.{secrets.token_hex(4)}.part"
         self.fd = -1
         try:
             self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise Unwritable(f"{folder}: {error.strerror}", "another place with --output") from error
+            raise Unwritable(f"{folder}: {error.strerror}", _ELSEWHERE) from error
 
     def __enter__(self) -> Output:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -49,7 +53,7 @@ class Output:
             self.fd = os.open(self._part, flags, 0o600, dir_fd=self._folder)
         except OSError as error:
             os.close(self._folder)
-            raise Unwritable(f"{os.path.dirname(self.path)}: {error.strerror}", "another place with --output") from error
+            raise Unwritable(f"{os.path.dirname(self.path)}: {error.strerror}", _ELSEWHERE) from error
         return self
 
     def __exit__(self, kind: Optional[type[BaseException]], value: Optional[BaseException],
@@ -76,7 +80,7 @@ class Output:
         try:
             os.link(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=False)
         except FileExistsError as error:
-            raise Unwritable(f"{self.path}: exists already", "remove it, or give another name with --output") from error
+            raise Unwritable(say("{path}: exists already", path=self.path), _RENAME) from error
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EACCES, errno.EMLINK):
                 raise

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Union
 from waguard.bundle import content, members, walk
 from waguard.bundle.members import Tree
 from waguard.bundle.walk import Found, Left
+from waguard.i18n import say
 
 FRAME = struct.Struct("!cI")
 BATCH = 200
@@ -111,7 +112,7 @@ class Mounts:
 
     def why(self, path: str) -> str:
         kind = self._points.get(path)
-        return f"a filesystem of type {kind} is mounted there, which may not answer" if kind else ""
+        return say("a filesystem of type {kind} is mounted there, which may not answer", kind=kind) if kind else ""
 
 
 def dump(one: Union[Found, Left]) -> list[Any]:

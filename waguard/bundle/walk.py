@@ -15,6 +15,7 @@ from typing import Optional, Union
 
 from waguard.bundle import members
 from waguard.bundle.members import Rule, Tree
+from waguard.i18n import message, say
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -51,7 +52,7 @@ def root(path: str) -> int:
         info = os.lstat(path)
         if stat.S_ISLNK(info.st_mode):
             if info.st_uid not in (0, os.geteuid()):
-                raise Refused(f"a symbolic link of user {info.st_uid}")
+                raise Refused(say("a symbolic link of user {uid}", uid=info.st_uid))
             return os.open(path, _FOLDER & ~os.O_NOFOLLOW)
         return os.open(path, _FOLDER)
     except FileNotFoundError:
@@ -100,12 +101,13 @@ def _folder(tree: Tree, fd: int, parts: tuple[str, ...], room: list[int], avoid:
         elif not (isinstance(seen, Left) and not seen.asked):
             yield seen
     if more:
-        yield Left(parts, f"more than {members.MOST_IN_FOLDER} entries, or {members.MOST} in all: the rest was not looked at")
+        yield Left(parts, say("more than {here} entries, or {all} in all: the rest was not looked at",
+                              here=members.MOST_IN_FOLDER, all=members.MOST))
     if unasked and not tree.quiet:
-        yield Left(parts, "not asked for", unasked, False)
+        yield Left(parts, say("not asked for"), unasked, False)
     if len(parts) >= members.DEEPEST:
         for name in folders:
-            yield Left((*parts, name), "too deep")
+            yield Left((*parts, name), say("too deep"))
         return
     for name in members.chosen(parts, folders):
         yield from _below(tree, fd, (*parts, name), room, avoid, at, mounts)
@@ -114,7 +116,7 @@ def _folder(tree: Tree, fd: int, parts: tuple[str, ...], room: list[int], avoid:
 def _below(tree: Tree, fd: int, path: tuple[str, ...], room: list[int], avoid: Collection[tuple[str, ...]],
            at: Callable[[tuple[str, ...]], None], mounts: Callable[[tuple[str, ...]], str]) -> Iterator[Union[Found, Left]]:
     if path in avoid:
-        yield Left(path, "did not answer in time")
+        yield Left(path, say("did not answer in time"))
         return
     at(path)
     try:
@@ -158,18 +160,19 @@ def _look(fd: int, path: tuple[str, ...], rule: Optional[Rule], leads: bool) -> 
         return Left(path, "not asked for", asked=False)
     why = unfit(info)
     if why and stat.S_ISLNK(info.st_mode):
-        why = f"a symbolic link to {_target(fd, path[-1])}"
+        target = _target(fd, path[-1])
+        why = say("a symbolic link to {target}", target=target) if target else say("a symbolic link to somewhere")
     return Left(path, why) if why else Found(path, info.st_size, info.st_mtime, rule)
 
 
 def unfit(info: os.stat_result) -> str:
     """Why a file is not read; "" if it may be."""
     if not stat.S_ISREG(info.st_mode):
-        kinds = ((stat.S_ISLNK, "a symbolic link"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"),
-                 (stat.S_ISDIR, "a folder"))
-        return next((word for test, word in kinds if test(info.st_mode)), "a device")
+        kinds = ((stat.S_ISLNK, message("a symbolic link")), (stat.S_ISFIFO, message("a FIFO")),
+                 (stat.S_ISSOCK, message("a socket")), (stat.S_ISDIR, message("a folder")))
+        return next((word for test, word in kinds if test(info.st_mode)), message("a device"))
     if info.st_nlink > 1:
-        return f"it has {info.st_nlink} names (hard links), so it may be another's file"
+        return say("it has {count} names (hard links), so it may be another's file", count=info.st_nlink)
     return ""
 
 
@@ -211,7 +214,7 @@ def _target(fd: int, name: str) -> str:
     try:
         return os.readlink(name, dir_fd=fd)
     except OSError:
-        return "somewhere"
+        return ""
 
 
 def _why(error: Exception) -> str:
@@ -219,5 +222,5 @@ def _why(error: Exception) -> str:
 
     number = getattr(error, "errno", None)
     if number in (errno.ELOOP, errno.ENOTDIR):
-        return "it became a symbolic link, or something else, meanwhile"
+        return say("it became a symbolic link, or something else, meanwhile")
     return getattr(error, "strerror", None) or str(error)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from waguard.ctl import common
+from waguard.i18n import message, say, tr
 
-HELP = "have systemd itself restart the agent when it ends (a drop-in with Restart=always)"
+HELP = message("have systemd itself restart the agent when it ends (a drop-in with Restart=always)")
 EXAMPLES = ("waguardctl autorestart status", "waguardctl autorestart enable", "waguardctl autorestart disable")
 
 
 def add(parser: Any) -> None:
     parser.add_argument("what", choices=("status", "enable", "disable"),
-                        help="what systemd does when the agent ends; or write the drop-in, or remove it")
+                        help=tr("what systemd does when the agent ends; or write the drop-in, or remove it"))
     parser.add_argument("--settings-dir", default="/etc/waguard", metavar="DIR",
-                        help="where the settings are (default: %(default)s)")
+                        help=tr("where the settings are (default: %(default)s)"))
     parser.add_argument("--unit-dir", default="/etc/systemd/system", metavar="DIR",
-                        help="where the drop-in's folder is (default: %(default)s)")
+                        help=tr("where the drop-in's folder is (default: %(default)s)"))
 
 
 def run(args: Any) -> int:
@@ -48,11 +49,13 @@ def _run(args: Any) -> int:
     path = dropin.path_of(found.unit, directory)
     enabled = dropin.ours(path) is True
     warnings = _warnings(found, enabled)
-    done = {"enable": "written", "disable": "removed"}.get(args.what, "") if changed else ""
     result = {"unit": found.unit, "restart": found.restart, "delay": found.delay if found.delay < 1e9 else None,
               "source": found.source or None, "by": found.by, "enabled": enabled, "path": str(path), "changed": changed}
-    text = (f"{path}: {done}; the agent was not restarted\n" if done else "") + common.plain(_says(found))
-    common.emit(args, result, text, warnings)
+    done = ""
+    if changed:
+        done = (tr("{path}: written; the agent was not restarted", path=path) if args.what == "enable" else
+                tr("{path}: removed; the agent was not restarted", path=path)) + "\n"
+    common.emit(args, result, done + common.plain(_says(found)), warnings)
     return 0
 
 
@@ -68,19 +71,22 @@ def _unit(directory: str) -> str:
 
 
 def _says(found: Any) -> str:
-    whose = {"waguard": f"by waguard's drop-in {found.source}", "unit": f"by the unit itself, {found.source}",
-             "drop-in": f"by a drop-in that is not waguard's, {found.source}", "default": "by systemd's default"}[found.by]
+    whose = {"waguard": message("by waguard's drop-in {path}"), "unit": message("by the unit itself, {path}"),
+             "drop-in": message("by a drop-in that is not waguard's, {path}"), "default": message("by systemd's default")}
+    by = tr(whose[found.by], path=found.source)
     if found.restart == "no":
-        return f"{found.unit}: systemd does not restart the agent (Restart=no, {whose})"
-    return f"{found.unit}: systemd restarts the agent (Restart={found.restart} after {found.delay:g} s, {whose})"
+        return tr("{unit}: systemd does not restart the agent (Restart=no, {said_by})", unit=found.unit, said_by=by)
+    return tr("{unit}: systemd restarts the agent (Restart={restart} after {delay:g} s, {said_by})", unit=found.unit,
+              restart=found.restart, delay=found.delay, said_by=by)
 
 
 def _warnings(found: Any, enabled: bool) -> tuple[str, ...]:
     warnings = []
     if enabled and found.by != "waguard" and not found.stale:
-        warnings.append(f"waguard's drop-in is overridden by {common.plain(found.source or 'another file')}")
+        warnings.append(say("waguard's drop-in is overridden by {path}", path=common.plain(found.source)) if found.source else
+                        say("waguard's drop-in is overridden by another file"))
     if found.stale:
-        warnings.append("systemd has not read all its files yet: systemctl daemon-reload")
+        warnings.append(say("systemd has not read all its files yet: systemctl daemon-reload"))
     if found.masked:
-        warnings.append(f"{common.plain(found.unit)} is masked: it is not started at all")
+        warnings.append(say("{unit} is masked: it is not started at all", unit=common.plain(found.unit)))
     return tuple(warnings)

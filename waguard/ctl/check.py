@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from waguard.ctl import common
+from waguard.i18n import message
 
-HELP = "one line and an exit status in the form of a Nagios plugin"
+HELP = message("one line and an exit status in the form of a Nagios plugin")
 EXAMPLES = ("waguardctl check", "waguardctl check || echo not well")
 _CODES = {"ok": 0, "warning": 1, "critical": 2, "unknown": 3}
 
@@ -19,15 +20,16 @@ def run(args: Any) -> int:
     """Exit status 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, also when the guard does not answer (Monitoring Plugins guidelines)."""
     try:
         snapshot = common.snapshot(args)
-        level, text = _level(snapshot), _text(snapshot)
+        level, text, grave = _level(snapshot), str(snapshot["verdict"]["summary"]), _grave(snapshot)
         performance = _performance(snapshot)
     except common.Failure as error:
-        level, text, performance = "unknown", str(error), {}
+        level, text, grave, performance = "unknown", str(error), "", {}
     except (LookupError, TypeError, AttributeError, ValueError) as error:
-        level, text, performance = "unknown", str(common.unusable(error)), {}
+        level, text, grave, performance = "unknown", str(common.unusable(error)), "", {}
     shown = " ".join(f"{name}={value}" for name, value in performance.items())
-    line = f"WAGUARD {level.upper()} - {common.plain(text).replace('|', '/')}" + (f" | {shown}" if shown else "")
-    common.emit(args, {"level": level, "text": text, "performance": performance}, line)
+    line = f"WAGUARD {level.upper()} - {(common.shown(text) + common.plain(grave)).replace('|', '/')}" \
+        + (f" | {shown}" if shown else "")
+    common.emit(args, {"level": level, "text": text + grave, "performance": performance}, line)
     return _CODES[level]
 
 
@@ -36,9 +38,10 @@ def _level(snapshot: dict[str, Any]) -> str:
     return level if level in _CODES else "unknown"
 
 
-def _text(snapshot: dict[str, Any]) -> str:
+def _grave(snapshot: dict[str, Any]) -> str:
+    """The findings that count, in brackets."""
     grave = [finding["id"] for finding in snapshot["findings"] if finding["severity"] != "info"]
-    return f"{snapshot['verdict']['summary']}" + (f" ({', '.join(grave)})" if grave else "")
+    return f" ({', '.join(grave)})" if grave else ""
 
 
 def _performance(snapshot: dict[str, Any]) -> dict[str, str]:

@@ -13,8 +13,9 @@ from typing import Any, Optional
 
 from waguard.ctl import common
 from waguard.ctl.common import paint
+from waguard.i18n import message, say, tr, trn
 
-HELP = "collect what support asks for into one file: logs, states, a diagnosis, with every secret masked"
+HELP = message("collect what support asks for into one file: logs, states, a diagnosis, with every secret masked")
 EXAMPLES = ("waguardctl collect", "waguardctl collect --dry-run", "waguardctl collect --output /mnt --max-size 50M",
             "waguardctl collect --since 2d")
 _UNITS = {"": 1, "K": 10 ** 3, "M": 10 ** 6, "G": 10 ** 9}
@@ -25,14 +26,15 @@ _DENIED = ("Permission denied", "Operation not permitted")
 
 
 def add(parser: Any) -> None:
-    parser.add_argument("-o", "--output", default=".", metavar="FILE|DIR", help="where to write it (default: this directory)")
-    parser.add_argument("--dry-run", action="store_true", help="only list what would be taken, and what not; opens no file")
+    parser.add_argument("-o", "--output", default=".", metavar="FILE|DIR", help=tr("where to write it (default: this directory)"))
+    parser.add_argument("--dry-run", action="store_true", help=tr("only list what would be taken, and what not; opens no file"))
     parser.add_argument("--max-size", type=parse_size, default=200 * 10 ** 6, metavar="SIZE",
-                        help="bytes of files at most, before compression, the newest logs first (default: 200M)")
+                        help=tr("bytes of files at most, before compression, the newest logs first (default: 200M)"))
     parser.add_argument("--since", type=common.parse_duration, metavar="TIME",
-                        help="only logs that were written to in the last TIME, such as 2d (default: all; of the journal a week)")
+                        help=tr("only logs that were written to in the last TIME, such as 2d (default: all; of the journal"
+                                " a week)"))
     parser.add_argument("--settings-dir", default="/etc/waguard", metavar="DIR",
-                        help="where the settings are (default: %(default)s)")
+                        help=tr("where the settings are (default: %(default)s)"))
 
 
 def parse_size(text: str) -> int:
@@ -42,7 +44,7 @@ def parse_size(text: str) -> int:
     found = re.fullmatch(r"(\d{1,12})([KMG]?)B?", text.strip().upper())
     size = int(found[1]) * _UNITS[found[2]] if found else 0
     if found is None or not _LEAST <= size <= _MOST:
-        raise argparse.ArgumentTypeError(f"'{text[:40]}' is not a size from 1M to 1000G (write 50M or 2G)")
+        raise argparse.ArgumentTypeError(tr("'{size}' is not a size from 1M to 1000G (write 50M or 2G)", size=text[:40]))
     return size
 
 
@@ -65,7 +67,8 @@ def run(args: Any) -> int:
     except Unwritable as error:
         raise common.Failure(common.plain(error), error.hint) from None
     except OSError as error:
-        raise common.Failure(f"the bundle cannot be written: {error.strerror or error}", "another place with --output") from None
+        raise common.Failure(say("the bundle cannot be written: {said_error}", said_error=error.strerror or error),
+                             say("another place with --output")) from None
     finally:
         progress.clear()
         looking.close()
@@ -105,20 +108,16 @@ def _collected(args: Any, collector: Any, made: Any, progress: Any) -> int:
 
 def _told(path: str, size: int, content: int, collector: Any) -> str:
     manifest = collector.manifest
-    shown = common.plain(path)
-    pairs = [("Size", f"{common.size(size)}, {len(manifest.members)} members of {common.size(content)}"),
-             ("Masked", _count(sum(manifest.masked.values()), "secret") + _by_rule(manifest.masked)),
-             ("Left out", f"{len(manifest.left_out) + manifest.unlisted} (why: README.txt)"),
-             *([("Cut", f"{manifest.cut} to their newest part")] if manifest.cut else []),
-             *([("Not had", f"{len(manifest.problems)} (see README.txt)")] if manifest.problems else [])]
+    pairs = [(tr("Size"), tr("{size}, {count} members of {content}", size=common.size(size), count=len(manifest.members),
+                             content=common.size(content))),
+             (tr("Masked"), trn("{count} secret", "{count} secrets", sum(manifest.masked.values())) + _by_rule(manifest.masked)),
+             (tr("Left out"), tr("{count} (why: README.txt)", count=len(manifest.left_out) + manifest.unlisted)),
+             *([(tr("Cut"), tr("{count} to their newest part", count=manifest.cut))] if manifest.cut else []),
+             *([(tr("Not had"), tr("{count} (see README.txt)", count=len(manifest.problems)))] if manifest.problems else [])]
     return "\n".join([
-        paint(shown, "bold"), common.rows(pairs), "",
-        "  Look into it first:  " + f"tar xzOf {_quoted(path)} {collector.top}/README.txt | less",
-        "  Then hand it over where the support request asks for files. Only its owner can read it (mode 0600)."])
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")
+        paint(common.plain(path), "bold"), common.rows(pairs), "",
+        f"  {tr('Look into it first:')}  tar xzOf {_quoted(path)} {collector.top}/README.txt | less",
+        "  " + tr("Then hand it over where the support request asks for files. Only its owner can read it (mode 0600).")])
 
 
 def _by_rule(masked: Any) -> str:
@@ -135,7 +134,8 @@ def _warnings(manifest: Any) -> tuple[str, ...]:
     denied = sum(one["why"] in _DENIED for one in manifest.left_out)
     if os.geteuid() == 0 or not denied:
         return ()
-    return (f"{_count(denied, 'place')} may not be read by {manifest.user}: as root the bundle holds more",)
+    return (say("1 place may not be read by {user}: as root the bundle holds more", user=manifest.user) if denied == 1 else
+            say("{count} places may not be read by {user}: as root the bundle holds more", count=denied, user=manifest.user),)
 
 
 def _listed(args: Any, made: Any) -> int:
@@ -144,25 +144,28 @@ def _listed(args: Any, made: Any) -> int:
              "mode": one.found.rule.mode} for one in made.files if one.most]
     left = [{"path": path, "why": why, "count": count} for path, why, count in
             (*made.left, *((one.path, one.why, 1) for one in made.files if not one.most))]
-    lines = [paint("Files that would be taken, in this order", "bold")]
+    lines = [paint(tr("Files that would be taken, in this order"), "bold")]
     lines += [f"  {common.size(row['take']):>10}  {common.plain(row['path'])}" + _note(row) for row in rows[:_LISTED]]
     if len(rows) > _LISTED:
-        lines.append(f"  and {len(rows) - _LISTED} more")
-    lines += ["", paint("Left out", "bold")]
-    lines += [f"  {common.plain(one['path'])}: {common.plain(one['why'])}" + (f" ({one['count']})" if one["count"] > 1 else "")
+        lines.append("  " + tr("and {count} more", count=len(rows) - _LISTED))
+    lines += ["", paint(tr("Left out"), "bold")]
+    lines += [f"  {common.plain(one['path'])}: {common.shown(one['why'])}" + (f" ({one['count']})" if one["count"] > 1 else "")
               for one in left[:_LISTED]]
     if len(left) > _LISTED:
-        lines.append(f"  and {len(left) - _LISTED} more")
-    lines += ["", f"  {len(rows)} files, {common.size(made.size)} as they are on the disk; and what programs, the journal and the"
-                  " guard say.", "  Compressed logs are stored as plain text, so they count for more than is shown."]
+        lines.append("  " + tr("and {count} more", count=len(left) - _LISTED))
+    lines += ["", "  " + tr("{count} files, {size} as they are on the disk; and what programs, the journal and the guard say.",
+                            count=len(rows), size=common.size(made.size)),
+              "  " + tr("Compressed logs are stored as plain text, so they count for more than is shown.")]
     common.emit(args, {"files": rows, "left_out": left, "bytes": made.size}, "\n".join(lines))
     return 0
 
 
 def _note(row: dict[str, Any]) -> str:
     if row["mode"] == "keys":
-        return paint("  (only the names in it, no value)", "dim")
-    return paint(f"  (the newest part of {common.size(row['size'])})", "dim") if row["take"] < row["size"] else ""
+        return "  " + paint(tr("(only the names in it, no value)"), "dim")
+    if row["take"] >= row["size"]:
+        return ""
+    return "  " + paint(tr("(the newest part of {size})", size=common.size(row["size"])), "dim")
 
 
 @contextlib.contextmanager
@@ -190,7 +193,7 @@ class _Progress:
 
     def __call__(self, what: str) -> None:
         if self._shown:
-            sys.stderr.write(f"\r\x1b[Kcollecting {common.plain(what)[:60]} ...")
+            sys.stderr.write("\r\x1b[K" + tr("collecting {said_what} ...", said_what=common.shown(what)[:60]))
             sys.stderr.flush()
 
     def clear(self) -> None:

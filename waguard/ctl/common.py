@@ -14,14 +14,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
 from waguard import durations, varlink
+from waguard.i18n import message, say, tr, translated
 
 RUN_DIR = "/run/waguard"
 SCHEMA = 1
-_OTHER_VERSION = "are guard and waguardctl of the same version? If it was just updated: systemctl restart waguard"
+_OTHER_VERSION = message("are guard and waguardctl of the same version? If it was just updated: systemctl restart waguard")
+_LEVELS = (message("ok"), message("info"), message("warning"), message("critical"), message("unknown"))
+_SEVERITIES = ("critical", "warning", "info")
 
 
 class Failure(Exception):
-    """Ends the verb: one line that says what is wrong, one that says what to do, and the exit status."""
+    """Ends the verb: one line that says what is wrong, one that says what to do, both in English, and the exit status."""
 
     def __init__(self, message: str, hint: str = "", code: int = 1) -> None:
         super().__init__(message)
@@ -52,13 +55,13 @@ def snapshot(args: Any) -> dict[str, Any]:
     """The guard's snapshot. Raises Failure when the guard does not answer."""
     found = read(args, "GetSnapshot").get("snapshot")
     if not isinstance(found, dict):
-        raise unusable("it has no snapshot")
+        raise unusable(say("it has no snapshot"))
     return found
 
 
 def unusable(what: object) -> Failure:
     """For an answer that is not what it should be."""
-    return Failure(f"the guard's answer cannot be used: {plain(what)}", _OTHER_VERSION)
+    return Failure(say("the guard's answer cannot be used: {said_why}", said_why=plain(what)), _OTHER_VERSION)
 
 
 def _call(path: str, method: str, parameters: Mapping[str, Any], timeout: float) -> dict[str, Any]:
@@ -72,15 +75,16 @@ def explain(error: varlink.VarlinkError, path: str) -> Failure:
     """A Varlink error in words for a person."""
     if isinstance(error, varlink.Unreachable):
         if error.errno in (errno.EACCES, errno.EPERM):
-            return Failure(f"permission denied: {path} is open to root and to members of group waguard only",
-                           "use sudo, or ask an administrator for: usermod -aG waguard " + _login())
+            return Failure(say("permission denied: {path} is open to root and to members of group waguard only", path=path),
+                           say("use sudo, or ask an administrator for: usermod -aG waguard {login}", login=_login()))
         if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
-            return Failure("the guard does not run", "systemctl start waguard; journalctl -u waguard -n 20")
+            return Failure(say("the guard does not run"), "systemctl start waguard; journalctl -u waguard -n 20")
         if error.errno in (errno.ECONNRESET, errno.EPIPE):
-            return Failure("the guard hung up", "it is ending, or has too many clients: systemctl status waguard")
-        return Failure(f"the guard cannot be reached: {error}", "systemctl status waguard")
+            return Failure(say("the guard hung up"), say("it is ending, or has too many clients: systemctl status waguard"))
+        return Failure(say("the guard cannot be reached: {path}: {said_error}", path=error.path,
+                           said_error=os.strerror(error.errno)), "systemctl status waguard")
     if isinstance(error, varlink.TimedOut):
-        return Failure("the guard did not answer in time", "systemctl status waguard")
+        return Failure(say("the guard did not answer in time"), "systemctl status waguard")
     if isinstance(error, varlink.RemoteError):
         return _answered(error)
     return unusable(error)
@@ -90,12 +94,13 @@ def _answered(error: varlink.RemoteError) -> Failure:
     """An error that the guard itself sent."""
     told, name = error.parameters, error.name.rpartition(".")[2]
     if error.name == "io.waguard.Refused":
-        return Failure(f"refused: {plain(told.get('reason', ''))}", plain(told.get("hint", "")))
+        return Failure(say("refused: {said_reason}", said_reason=plain(told.get("reason", ""))), plain(told.get("hint", "")))
     if name == "InvalidParameter":
-        return Failure(f"the guard does not take this value of '{plain(told.get('parameter', ''))}'", _OTHER_VERSION)
+        parameter = plain(told.get("parameter", ""))
+        return Failure(say("the guard does not take this value of '{parameter}'", parameter=parameter), _OTHER_VERSION)
     if name in ("InterfaceNotFound", "MethodNotFound", "MethodNotImplemented"):
-        return Failure("this guard cannot do that", _OTHER_VERSION)
-    return Failure(f"the guard answered {plain(error)}", _OTHER_VERSION)
+        return Failure(say("this guard cannot do that"), _OTHER_VERSION)
+    return Failure(say("the guard answered {answer}", answer=plain(error)), _OTHER_VERSION)
 
 
 def _login() -> str:
@@ -103,14 +108,14 @@ def _login() -> str:
 
 
 def emit(args: Any, result: Any, text: str, warnings: tuple[str, ...] = ()) -> None:
-    """The verb's result: the envelope with --json, else text, with warnings to stderr."""
+    """The verb's result: the envelope with --json, else text, with warnings to stderr. ``warnings``: in English."""
     if args.json:
         print(json.dumps({"schema": SCHEMA, "result": result, "warnings": list(warnings)}, indent=2))
         return
     if text:
         print(text)
     for warning in warnings:
-        print(paint("warning:", "yellow", sys.stderr) + f" {warning}", file=sys.stderr)
+        print(paint(tr("warning:"), "yellow", sys.stderr) + f" {shown(warning)}", file=sys.stderr)
 
 
 def parse_duration(text: str) -> float:
@@ -120,9 +125,9 @@ def parse_duration(text: str) -> float:
     try:
         seconds = durations.parse(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(shown(error)) from None
     if seconds > _LONGEST:
-        raise argparse.ArgumentTypeError(f"'{text[:40]}' is too long")
+        raise argparse.ArgumentTypeError(tr("'{duration}' is too long", duration=text[:40]))
     return seconds
 
 
@@ -130,6 +135,33 @@ def plain(value: object) -> str:
     """One line that is safe for a terminal: what comes from logs and files must not move its cursor."""
     text = "; ".join(str(value).splitlines())
     return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
+def shown(value: object) -> str:
+    """What was said in English, by another process or by this one, in the reader's language and safe for a terminal.
+
+    Of several with "; " between them each may begin with a place, ``FILE:``, ``FILE:LINE:``, as what is wrong with a file does.
+    """
+    text = plain(value)
+    found = translated(text)
+    if found != text or ": " not in text:
+        return found
+    return "; ".join(_placed(piece) for piece in text.split("; "))
+
+
+def _placed(text: str) -> str:
+    place, colon, rest = text.partition(": ")
+    return f"{place}{colon}{translated(rest)}" if colon and "/" in place else text
+
+
+def level(word: str, aligned: bool = False) -> str:
+    """A level or a severity as it is shown; ``aligned``: as wide as any severity."""
+    return tr(word).ljust(level_width()) if aligned else tr(word)
+
+
+def level_width() -> int:
+    """Columns that the longest severity takes."""
+    return max(len(tr(word)) for word in _SEVERITIES)
 
 
 def tidy(value: Any) -> Any:
@@ -160,8 +192,8 @@ def paint(text: str, colour: str, stream: Any = None) -> str:
 def ago(at: Optional[float], now: float) -> str:
     """``3m ago``; ``unknown`` for None."""
     if at is None:
-        return "unknown"
-    return "just now" if now - at < 1 else f"{durations.show(now - at)} ago"
+        return tr("unknown")
+    return tr("just now") if now - at < 1 else tr("{span} ago", span=durations.show(now - at))
 
 
 def clock(at: float, now: float) -> str:
@@ -171,7 +203,7 @@ def clock(at: float, now: float) -> str:
 
 def size(count: Optional[int]) -> str:
     """Bytes for people."""
-    return "unknown" if count is None else f"{count / 1e6:.1f} MB"
+    return tr("unknown") if count is None else f"{count / 1e6:.1f} MB"
 
 
 def rows(pairs: list[tuple[str, str]], indent: str = "  ") -> str:

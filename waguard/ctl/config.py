@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from waguard.ctl import common
+from waguard.i18n import message, say, tr
 
-HELP = "waguard's own settings: show or check them"
+HELP = message("waguard's own settings: show or check them")
 EXAMPLES = ("waguardctl config show --origin", "waguardctl config check", "waguardctl config check --settings-dir ./etc")
 
 
 def add(parser: Any) -> None:
-    parser.add_argument("what", choices=("show", "check"), help="the settings in the files, or whether the files are good")
-    parser.add_argument("--origin", action="store_true", help="say where each value comes from")
-    parser.add_argument("--help-text", action="store_true", help="say what each setting is for")
+    parser.add_argument("what", choices=("show", "check"), help=tr("the settings in the files, or whether the files are good"))
+    parser.add_argument("--origin", action="store_true", help=tr("say where each value comes from"))
+    parser.add_argument("--help-text", action="store_true", help=tr("say what each setting is for"))
     parser.add_argument("--settings-dir", default="/etc/waguard", metavar="DIR",
-                        help="where the settings are (default: %(default)s)")
+                        help=tr("where the settings are (default: %(default)s)"))
 
 
 def run(args: Any) -> int:
@@ -28,13 +29,14 @@ def run(args: Any) -> int:
         loaded = settings.load(Path(args.settings_dir))
     except settings.SettingsError as error:
         problems = [vars(problem) for problem in error.problems]
-        common.emit(args, {"valid": False, "problems": problems}, "\n".join(common.plain(line) for line in error.problems))
+        common.emit(args, {"valid": False, "problems": problems}, "\n".join(
+            common.plain(f"{one.file}:{one.line}: ") + common.shown(one.message) for one in error.problems))
         if args.json:
             return 1
-        raise common.Failure(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in the settings",
-                             "a running guard keeps its last good ones") from None
+        raise common.Failure(say("{count} problems in the settings", count=len(problems)) if len(problems) > 1 else
+                             say("1 problem in the settings"), say("a running guard keeps its last good ones")) from None
     if args.what == "check":
-        common.emit(args, {"valid": True, "problems": []}, f"{args.settings_dir}: good")
+        common.emit(args, {"valid": True, "problems": []}, tr("{path}: good", path=args.settings_dir))
         return 0
     found = [{"name": name, "value": settings.show_value(value, rules), "origin": origin, "help": rules["help"]}
              for name, value, origin, rules in loaded.items()]
@@ -51,9 +53,10 @@ def _yaml(found: list[dict[str, Any]], origin: bool, help_text: bool) -> str:
             lines.append(f"{head}:")
             section = head
         if help_text:
-            lines.append(f"  # {setting['help']}")
+            lines.append(f"  # {common.shown(setting['help'])}")
         line = f"  {key}: {written(setting['value'])}"
-        lines.append(f"{line.ljust(44)}  {common.paint('# ' + setting['origin'], 'dim')}" if origin else line)
+        where = tr("default") if setting["origin"] == "default" else setting["origin"]
+        lines.append(f"{line.ljust(44)}  {common.paint('# ' + where, 'dim')}" if origin else line)
     return "\n".join(lines)
 
 

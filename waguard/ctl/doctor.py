@@ -7,24 +7,26 @@ import time
 from typing import Any
 
 from waguard.ctl import common
-from waguard.ctl.common import clock, paint
+from waguard.ctl.common import clock, paint, shown
+from waguard.i18n import message, say, tr
 
-HELP = "look at everything afresh, and say what would make a backup fail and what to type next"
+HELP = message("look at everything afresh, and say what would make a backup fail and what to type next")
 EXAMPLES = ("waguardctl doctor", "waguardctl doctor --local", "waguardctl doctor --json | jq .result.backup")
 CAUSES = {
-    1: "Cause 1: the VM cannot reach what it needs",
-    2: "Cause 2: the agent does not work, is out of date or is misconfigured",
-    3: "Cause 3: the backup extension cannot be loaded or updated",
-    4: "Cause 4: the snapshot cannot be taken, or its status is not reported",
-    0: "Beside the causes of the article",
+    1: message("Cause 1: the VM cannot reach what it needs"),
+    2: message("Cause 2: the agent does not work, is out of date or is misconfigured"),
+    3: message("Cause 3: the backup extension cannot be loaded or updated"),
+    4: message("Cause 4: the snapshot cannot be taken, or its status is not reported"),
+    0: message("Beside the causes of the article"),
 }
 _COLOURS = {"critical": "red", "warning": "yellow", "info": "blue"}
 _TIMEOUT = 120.0
 
 
 def add(parser: Any) -> None:
-    parser.add_argument("--local", action="store_true", help="without a guard: look from here, as the user you are")
-    parser.add_argument("--all", action="store_true", help="show also what cannot be seen from inside a VM, and where to look")
+    parser.add_argument("--local", action="store_true", help=tr("without a guard: look from here, as the user you are"))
+    parser.add_argument("--all", action="store_true",
+                        help=tr("show also what cannot be seen from inside a VM, and where to look"))
 
 
 def run(args: Any) -> int:
@@ -46,7 +48,7 @@ def _asked(args: Any, progress: Any) -> dict[str, Any]:
         elif reply.get("progress"):
             progress(str(reply["progress"]))
     if not isinstance(found, dict):
-        raise common.unusable("it has no diagnosis")
+        raise common.unusable(say("it has no diagnosis"))
     return found
 
 
@@ -69,7 +71,7 @@ class _Progress:
 
     def __call__(self, title: str) -> None:
         if self._shown:
-            sys.stderr.write(f"\r\x1b[Klooking at {common.plain(title)} ...")
+            sys.stderr.write("\r\x1b[K" + tr("looking at {said_title} ...", said_title=shown(title)))
             sys.stderr.flush()
 
     def clear(self) -> None:
@@ -81,26 +83,31 @@ class _Progress:
 def render(diagnosis: dict[str, Any], everything: bool = False) -> str:
     """The screen: the verdict first, then findings by the article's causes, the likeliest first, then each part in a line."""
     told = common.tidy(diagnosis)
-    lines = [_headline(told["backup"])]
-    if told["backup"]["link"] and told["backup"]["ready"] is False:
-        lines.append(f"  {paint('broken link', 'dim')}  {told['backup']['link']}")
-    for reason in told["backup"]["unknowns"]:
-        lines.append(f"  {paint('not known', 'dim')}    {reason}")
+    lines = [_headline(told["backup"]), *_reasons(told["backup"])]
     for cause in _in_order(told["findings"]):
-        lines += ["", paint(CAUSES.get(cause, f"Cause {cause}"), "bold")]
+        lines += ["", paint(tr(CAUSES[cause]) if cause in CAUSES else tr("Cause {number}", number=cause), "bold")]
         lines += [_finding(finding, told["at"]) for finding in told["findings"] if finding["cause"] == cause]
-    lines += ["", paint("Looked at", "bold"), *_parts(told["parts"])]
+    lines += ["", paint(tr("Looked at"), "bold"), *_parts(told["parts"])]
     if everything or told["backup"]["ready"] is False:
-        lines += ["", paint("Cannot be seen from inside a VM", "bold")]
-        lines += [f"  {one['what']}\n      {paint('→', 'dim')} {one['step']}" for one in told["beyond"]]
+        lines += ["", paint(tr("Cannot be seen from inside a VM"), "bold")]
+        lines += [f"  {shown(one['what'])}\n      {paint('→', 'dim')} {shown(one['step'])}" for one in told["beyond"]]
     if not told["privileged"]:
-        lines += ["", paint("Looked at without root: much could not be told.", "yellow")]
+        lines += ["", paint(tr("Looked at without root: much could not be told."), "yellow")]
     return "\n".join(lines)
 
 
 def _headline(backup: dict[str, Any]) -> str:
-    word, colour = {True: ("ready", "green"), False: ("not ready", "red"), None: ("unknown", "yellow")}[backup["ready"]]
-    return f"{paint(f'● backup {word}', colour)}  {paint(backup['says'], 'bold')}"
+    words, colour = {True: (tr("backup ready"), "green"), False: (tr("backup not ready"), "red"),
+                     None: (tr("backup unknown"), "yellow")}[backup["ready"]]
+    return f"{paint(f'● {words}', colour)}  {paint(shown(backup['says']), 'bold')}"
+
+
+def _reasons(backup: dict[str, Any]) -> list[str]:
+    broken, unknown = tr("broken link"), tr("not known")
+    width = max(len(broken), len(unknown))
+    link = [(broken, backup["link"])] if backup["link"] and backup["ready"] is False else []
+    return [f"  {paint(name, 'dim')}{' ' * (width - len(name))}  {shown(said)}"
+            for name, said in (*link, *((unknown, reason) for reason in backup["unknowns"]))]
 
 
 def _in_order(findings: list[dict[str, Any]]) -> list[int]:
@@ -109,13 +116,14 @@ def _in_order(findings: list[dict[str, Any]]) -> list[int]:
 
 
 def _finding(finding: dict[str, Any], now: float) -> str:
-    level = paint(finding["severity"].ljust(8), _COLOURS.get(finding["severity"], "yellow"))
-    since = "" if finding["since"] is None else "  " + paint(f"since {clock(finding['since'], now)}", "dim")
-    return f"  {level}  {paint(finding['id'], 'bold')}: {finding['summary']}{since}\n            {finding['evidence']}\n" \
-           f"            {paint('→', 'dim')} {finding['remedy']}"
+    level = paint(common.level(finding["severity"], aligned=True), _COLOURS.get(finding["severity"], "yellow"))
+    since = "" if finding["since"] is None else "  " + paint(tr("since {when}", when=clock(finding["since"], now)), "dim")
+    indent = " " * (common.level_width() + 4)
+    return f"  {level}  {paint(finding['id'], 'bold')}: {shown(finding['summary'])}{since}\n" \
+           f"{indent}{shown(finding['evidence'])}\n{indent}{paint('→', 'dim')} {shown(finding['remedy'])}"
 
 
 def _parts(parts: list[dict[str, Any]]) -> list[str]:
     marks = {True: paint("✓", "green"), False: paint("✗", "red"), None: paint("?", "yellow")}
-    width = max((len(part["title"]) for part in parts), default=0)
-    return [f"  {marks[part['ok']]} {part['title'].ljust(width)}  {part['says']}" for part in parts]
+    width = max((len(shown(part["title"])) for part in parts), default=0)
+    return [f"  {marks[part['ok']]} {shown(part['title']).ljust(width)}  {shown(part['says'])}" for part in parts]

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any, Optional
 from waguard.ctl import common
 from waguard.ctl.common import paint, rows
 from waguard.ctl.doctor import CAUSES
+from waguard.i18n import message, say, tr
 
 if TYPE_CHECKING:
     from waguard.judge.catalogue import Entry
 
-HELP = "what a finding means, how it was told, and what to do about it"
+HELP = message("what a finding means, how it was told, and what to do about it")
 EXAMPLES = ("waguardctl explain snapshot-stuck", "waguardctl explain --list", "waguardctl explain snapshot-failed --code 121")
 DOCS = "https://github.com/waguard/waguard/blob/main/docs/findings.md"
 
 
 def add(parser: Any) -> None:
-    parser.add_argument("finding", nargs="?", metavar="FINDING", help="its id, as status and doctor show it")
-    parser.add_argument("--list", action="store_true", help="all ids with their severity and a line each")
-    parser.add_argument("--code", type=int, metavar="N", help="an error code of the backup extension, from snapshot-failed")
+    parser.add_argument("finding", nargs="?", metavar="FINDING", help=tr("its id, as status and doctor show it"))
+    parser.add_argument("--list", action="store_true", help=tr("all ids with their severity and a line each"))
+    parser.add_argument("--code", type=int, metavar="N",
+                        help=tr("an error code of the backup extension, from snapshot-failed"))
 
 
 def run(args: Any) -> int:
@@ -31,12 +33,13 @@ def run(args: Any) -> int:
     if args.list or args.finding is None:
         entries = [{"id": entry.id, "severity": entry.severity.value, "cause": entry.cause, "summary": entry.summary}
                    for entry in CATALOGUE.values()]
-        common.emit(args, entries, rows([(entry.id, f"{entry.severity.value.ljust(8)}  {entry.summary}")
+        common.emit(args, entries, rows([(entry.id, f"{common.level(entry.severity.value, aligned=True)}  {tr(entry.summary)}")
                                          for entry in CATALOGUE.values()], indent=""))
         return 0
     entry = CATALOGUE.get(args.finding)
     if entry is None:
-        raise common.Failure(f"there is no finding '{common.plain(args.finding)[:60]}'", _nearest(args.finding))
+        raise common.Failure(say("there is no finding '{finding}'", finding=common.plain(args.finding)[:60]),
+                             _nearest(args.finding))
     now = _now(args, entry.id)
     result = {"id": entry.id, "severity": entry.severity.value, "cause": entry.cause, "link": entry.link.value or None,
               "blocks": entry.blocks, "summary": entry.summary, "meaning": entry.meaning,
@@ -47,14 +50,16 @@ def run(args: Any) -> int:
 
 
 def _render(entry: Entry, now: Optional[dict[str, Any]]) -> str:
-    facts = [("Severity", entry.severity.value + (", and a snapshot asked for now would fail" if entry.blocks else "")),
-             ("Cause", CAUSES[entry.cause])]
+    severity = common.level(entry.severity.value)
+    facts = [(tr("Severity"), tr("{severity}, and a snapshot asked for now would fail", severity=severity) if entry.blocks
+              else severity), (tr("Cause"), tr(CAUSES[entry.cause]))]
     if entry.link.value:
-        facts.append(("Broken link", entry.link.value))
-    facts += [("Meaning", entry.meaning),
-              ("Now", common.plain(now["evidence"]) if now else "not found on this machine, or the guard does not answer"),
-              ("Remedy", common.plain(now["remedy"]) if now else entry.remedy), ("More", f"{DOCS}#{entry.id}")]
-    return f"{paint(entry.id, 'bold')}: {entry.summary}\n\n{rows(facts)}"
+        facts.append((tr("Broken link"), tr(entry.link.value)))
+    facts += [(tr("Meaning"), tr(entry.meaning)),
+              (tr("Now"), common.shown(now["evidence"]) if now else
+               tr("not found on this machine, or the guard does not answer")),
+              (tr("Remedy"), common.shown(now["remedy"]) if now else tr(entry.remedy)), (tr("More"), f"{DOCS}#{entry.id}")]
+    return f"{paint(entry.id, 'bold')}: {tr(entry.summary)}\n\n{rows(facts)}"
 
 
 def _now(args: Any, name: str) -> Optional[dict[str, Any]]:
@@ -71,7 +76,9 @@ def _nearest(name: str) -> str:
     from waguard.judge.catalogue import CATALOGUE
 
     near = difflib.get_close_matches(name[:60].lower(), CATALOGUE, n=1)
-    return f"did you mean {near[0]}? All of them: waguardctl explain --list" if near else "all of them: waguardctl explain --list"
+    if not near:
+        return say("all of them: waguardctl explain --list")
+    return say("did you mean {finding}? All of them: waguardctl explain --list", finding=near[0])
 
 
 def _code(args: Any) -> int:
@@ -79,12 +86,13 @@ def _code(args: Any) -> int:
 
     known = vmsnapshot.CODES.get(args.code)
     if known is None:
-        raise common.Failure(f"no error code {args.code} of the backup extension is known",
-                             "what the extension itself says of it: waguardctl doctor, or its extension.log")
+        raise common.Failure(say("no error code {code} of the backup extension is known", code=args.code),
+                             say("what the extension itself says of it: waguardctl doctor, or its extension.log"))
     result = {"code": args.code, "name": known.name, "retryable": known.retryable, "meaning": known.meaning,
               "remedy": known.remedy, "portal": known.portal or None}
     common.emit(args, result, f"{paint(f'{args.code} {known.name}', 'bold')}\n\n" + rows([
-        ("Meaning", known.meaning), ("Remedy", known.remedy),
-        ("In the portal", known.portal or "by no name that is known"),
-        ("Again", "the next backup may well succeed" if known.retryable else "it fails again until it is repaired")]))
+        (tr("Meaning"), tr(known.meaning)), (tr("Remedy"), tr(known.remedy)),
+        (tr("In the portal"), known.portal or tr("by no name that is known")),
+        (tr("Again"), tr("the next backup may well succeed") if known.retryable else
+         tr("it fails again until it is repaired"))]))
     return 0

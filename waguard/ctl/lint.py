@@ -7,13 +7,15 @@ import os
 from typing import Any
 
 from waguard.ctl import common
+from waguard.i18n import message, say, tr
 
-HELP = "check a waagent.conf: what the agent does not read, or reads otherwise than it looks"
+HELP = message("check a waagent.conf: what the agent does not read, or reads otherwise than it looks")
 EXAMPLES = ("waguardctl lint", "waguardctl lint ./waagent.conf", "waguardctl lint --json ./waagent.conf")
 
 
 def add(parser: Any) -> None:
-    parser.add_argument("file", nargs="?", metavar="FILE", help="what to check (default: the waagent.conf of this machine)")
+    parser.add_argument("file", nargs="?", metavar="FILE",
+                        help=tr("what to check (default: the waagent.conf of this machine)"))
 
 
 def run(args: Any) -> int:
@@ -28,15 +30,15 @@ def run(args: Any) -> int:
     try:
         parsed = conf.parse(files.read(path, observed.LIMIT))
     except FileNotFoundError:
-        raise common.Failure(f"{common.plain(path)}: there is no such file",
-                             "" if args.file else "name the file that the agent uses: waguardctl lint FILE") from None
+        raise common.Failure(say("{path}: there is no such file", path=common.plain(path)),
+                             "" if args.file else say("name the file that the agent uses: waguardctl lint FILE")) from None
     except files.Unusable as error:
         denied = os.strerror(errno.EACCES) in str(error)
-        raise common.Failure(common.plain(error), "try it with sudo" if denied else "") from None
+        raise common.Failure(common.plain(error), say("try it with sudo") if denied else "") from None
     refusal = conf.refusal(parsed)
     problems = [*([refusal] if refusal is not None else []), *conf.lint(parsed)]
     result = {"file": str(path), "usable": refusal is None,
               "problems": [{"line": one.line, "id": one.id, "key": one.key or None, "message": one.message} for one in problems]}
-    text = "\n".join(common.plain(f"{path}:{one.line}: {one.id}: {one.message}") for one in problems)
-    common.emit(args, result, text or f"{common.plain(path)}: good")
+    text = "\n".join(common.plain(f"{path}:{one.line}: {one.id}: ") + common.shown(one.message) for one in problems)
+    common.emit(args, result, text or tr("{path}: good", path=common.plain(path)))
     return 2 if problems else 0

@@ -10,34 +10,40 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from waguard import __version__
+from waguard import __version__, i18n
 from waguard.ctl import common
+from waguard.i18n import tr
 
 VERBS = ("status", "doctor", "check", "explain", "lint", "versions", "autorestart", "verbose",
          "restart", "pause", "resume", "events", "metrics", "config", "collect")
 """One module each, of the same name, in this package; imported only when it is wanted."""
+_ENVELOPE = '{"schema": 1, "result": …, "warnings": []}'
 
 
 def parser(only: str = "") -> argparse.ArgumentParser:
     """The whole command line, also for man page and completion; or with one verb ``only``, which is sooner there."""
     top = argparse.ArgumentParser(
-        prog="waguardctl", description="Ask and order waguard, which keeps this VM's Azure Linux agent (waagent) working.",
+        prog="waguardctl", description=tr("Ask and order waguard, which keeps this VM's Azure Linux agent (waagent) working."),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples:\n  waguardctl status\n  waguardctl doctor\n  waguardctl verbose on --for 2h\n"
-               "  waguardctl pause --for 1h\n\n"
-               "Orders (verbose, restart, pause, resume) need root or group waguard; the rest is for everybody.")
-    top.add_argument("--version", action="version", version=f"waguardctl {__version__}")
+        epilog=_examples("waguardctl status", "waguardctl doctor", "waguardctl verbose on --for 2h", "waguardctl pause --for 1h")
+        + "\n\n" + tr("Orders (verbose, restart, pause, resume) need root or group waguard; the rest is for everybody."))
+    top.add_argument("--version", action="version", version=f"waguardctl {__version__}",
+                     help=tr("show program's version number and exit"))
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name in (only,) if only else VERBS:
         module = importlib.import_module(f"waguard.ctl.{name}")
-        sub = verbs.add_parser(name, help=module.HELP, description=module.HELP[0].upper() + module.HELP[1:] + ".",
-                               formatter_class=argparse.RawDescriptionHelpFormatter,
-                               epilog="examples:\n" + "\n".join(f"  {example}" for example in module.EXAMPLES))
+        about = tr(module.HELP)
+        sub = verbs.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".",
+                               formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_examples(*module.EXAMPLES))
         module.add(sub)
-        sub.add_argument("--json", action="store_true", help='the result as JSON: {"schema": 1, "result": …, "warnings": []}')
+        sub.add_argument("--json", action="store_true", help=tr("the result as JSON: {envelope}", envelope=_ENVELOPE))
         sub.add_argument("--run-dir", default=os.environ.get("WAGUARD_RUN_DIR", common.RUN_DIR), metavar="DIR",
-                         help="where the guard's sockets are (default: %(default)s)")
+                         help=tr("where the guard's sockets are (default: %(default)s)"))
     return top
+
+
+def _examples(*commands: str) -> str:
+    return "\n".join([tr("examples:"), *(f"  {command}" for command in commands)])
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -45,6 +51,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8
+    _speak()
     try:
         try:
             words = sys.argv[1:] if argv is None else argv
@@ -56,11 +63,22 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"waguardctl: the output cannot be written: {error.strerror}", file=sys.stderr)
+        print("waguardctl: " + tr("the output cannot be written: {said_error}", said_error=common.shown(error.strerror)),
+              file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _speak() -> None:
+    """Everything is shown in the language of the environment from now on, argparse's own texts as well."""
+    language = i18n.from_environment()
+    i18n.use(language)
+    if language.code != "en":
+        from waguard.ctl import usage
+
+        usage.bind()
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -75,9 +93,9 @@ def _run(args: argparse.Namespace) -> int:
             print(json.dumps({"schema": common.SCHEMA, "result": None, "warnings": [],
                               "error": {"message": str(error), "hint": error.hint}}, indent=2))
         else:
-            print(f"{common.paint('waguardctl:', 'red', sys.stderr)} {error}", file=sys.stderr)
+            print(f"{common.paint('waguardctl:', 'red', sys.stderr)} {common.shown(error)}", file=sys.stderr)
             if error.hint:
-                print(f"  ({error.hint})", file=sys.stderr)
+                print(f"  ({common.shown(error.hint)})", file=sys.stderr)
         return error.code
 
 

@@ -6,16 +6,17 @@ import sys
 from typing import Any, Optional
 
 from waguard.ctl import common
+from waguard.i18n import message, tr
 
-HELP = "the Prometheus exposition, for node_exporter's textfile collector"
+HELP = message("the Prometheus exposition, for node_exporter's textfile collector")
 EXAMPLES = ("waguardctl metrics", "waguardctl metrics --textfile", "waguardctl metrics --textfile /srv/collector")
 
 
 def add(parser: Any) -> None:
     parser.add_argument("--textfile", nargs="?", const="", metavar="DIR|FILE",
-                        help="write it, whole or not at all, into this directory (as waguard.prom) or this file instead of"
-                             " printing it; without a name: into the directory that node_exporter of this machine reads."
-                             " waguard-textfile.timer does so every 30 s once it is enabled")
+                        help=tr("write it, whole or not at all, into this directory (as waguard.prom) or this file instead of"
+                                " printing it; without a name: into the directory that node_exporter of this machine reads."
+                                " waguard-textfile.timer does so every 30 s once it is enabled"))
 
 
 def run(args: Any) -> int:
@@ -32,14 +33,16 @@ def run(args: Any) -> int:
     body = metrics.render(found)[0]
     if place is None:
         if trouble:
-            print(f"waguardctl: {trouble}", file=sys.stderr)
+            print(f"waguardctl: {common.shown(trouble)}", file=sys.stderr)
         text = body.decode("utf-8")
         common.emit(args, text, text.rstrip("\n"))
         return 0
     _write(place, body)
     result = {"path": place.path, "found": place.found, "guard": found is not None}
-    text = common.plain(f"{place.path}: written ({place.found})")
-    common.emit(args, result, f"{text}\n{trouble}: it says waguard_guard_up 0" if trouble else text)
+    text = tr("{path}: written ({said_found})", path=common.plain(place.path), said_found=common.shown(place.found))
+    if trouble:
+        text += "\n" + tr("{said_trouble}: it says waguard_guard_up 0", said_trouble=common.shown(trouble))
+    common.emit(args, result, text)
     return 0
 
 

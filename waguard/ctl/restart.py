@@ -7,30 +7,32 @@ import time
 from typing import Any
 
 from waguard.ctl import common
+from waguard.i18n import message, say, tr
 
-HELP = "restart the agent under the same guards as waguard's own restarts"
+HELP = message("restart the agent under the same guards as waguard's own restarts")
 EXAMPLES = ("waguardctl restart", "waguardctl restart --force --no-wait")
-_WORDS = {"active": "waiting for the daemon", "handler": "waiting for its handler", "heartbeat": "waiting for a new heartbeat"}
+_WORDS = {"active": message("waiting for the daemon"), "handler": message("waiting for its handler"),
+          "heartbeat": message("waiting for a new heartbeat")}
 
 
 def add(parser: Any) -> None:
     parser.add_argument("--force", action="store_true",
-                        help="override ration, pause and gates (never a kernel that holds the agent)")
-    parser.add_argument("--no-wait", action="store_true", help="return as soon as it is under way")
+                        help=tr("override ration, pause and gates (never a kernel that holds the agent)"))
+    parser.add_argument("--no-wait", action="store_true", help=tr("return as soon as it is under way"))
     parser.add_argument("--timeout", type=common.parse_duration, default=120.0, metavar="TIME",
-                        help="how long to wait for the new heartbeat (default: 2m)")
+                        help=tr("how long to wait for the new heartbeat (default: 2m)"))
 
 
 def run(args: Any) -> int:
     """Exit status 0: under way, or proved when waited for; 1: refused, or not proved in time."""
     reply = common.order(args, "Restart", {"force": args.force})
     if args.no_wait:
-        common.emit(args, {"message": reply["message"], "proved": None}, common.plain(reply["message"]))
+        common.emit(args, {"message": reply["message"], "proved": None}, common.shown(reply["message"]))
         return 0
     after = _wait(args)
     daemon = after["agent"]["daemon"]
-    common.emit(args, {"message": "the agent works again", "proved": True},
-                f"the agent works again as pid {daemon['pid']}" if daemon else "the agent works again")
+    common.emit(args, {"message": say("the agent works again"), "proved": True},
+                tr("the agent works again as pid {pid}", pid=daemon["pid"]) if daemon else tr("the agent works again"))
     return 0
 
 
@@ -46,12 +48,13 @@ def _wait(args: Any) -> dict[str, Any]:
             if agent["state"] in ("running", "busy"):
                 return found
             if agent["state"] == "resting":
-                raise common.Failure(f"the agent was stopped meanwhile: {common.plain(agent['rests']['detail'])}",
+                raise common.Failure(say("the agent was stopped meanwhile: {said_why}",
+                                         said_why=common.plain(agent["rests"]["detail"])),
                                      "waguardctl status; waguardctl events")
-        word = _WORDS.get(check["stage"], "") if check else "restarting"
+        word = _WORDS.get(check["stage"], "") if check else message("restarting")
         if not args.json and word != told and sys.stderr.isatty():
-            print(f"{word} …", file=sys.stderr)
+            print(f"{tr(word)} …", file=sys.stderr)
             told = word
         if time.monotonic() > until:
-            raise common.Failure(f"the agent was restarted but is not proved to work yet: {word}",
+            raise common.Failure(say("the agent was restarted but is not proved to work yet: {said_stage}", said_stage=word),
                                  "waguardctl status; waguardctl events")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from waguard.ctl import common
+from waguard.i18n import message
 
-HELP = "end a pause"
+HELP = message("end a pause")
 EXAMPLES = ("waguardctl resume",)
 
 
@@ -17,5 +18,5 @@ def add(parser: Any) -> None:
 def run(args: Any) -> int:
     """Exit status 0: working again; 1: there was no pause."""
     reply = common.order(args, "Resume")
-    common.emit(args, reply, common.plain(reply["message"]))
+    common.emit(args, reply, common.shown(reply["message"]))
     return 0

@@ -14,6 +14,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from waguard.i18n import message, say
+
 PLACES = ("/var/lib/prometheus/node-exporter", "/var/lib/node_exporter/textfile_collector")
 """Where it reads by default: Debian's and Azure Linux' packages; the example unit of node_exporter itself, and EL's packages."""
 SETTINGS = (("/etc/default/prometheus-node-exporter", "ARGS"), ("/etc/sysconfig/node_exporter", "OPTIONS"))
@@ -45,12 +47,13 @@ class Place(NamedTuple):
 def named(path: str) -> Place:
     """What somebody named: a directory, or a file in one. Raises Unusable: node_exporter would not read it."""
     if os.path.isdir(path):
-        return Place(os.path.join(path, NAME), "the directory that was named")
+        return Place(os.path.join(path, NAME), say("the directory that was named"))
     if path.endswith("/") or "." not in os.path.basename(path):
         raise _no_directory(path)
     if not path.endswith(".prom"):
-        raise Unusable(f"{path}: node_exporter reads only files whose name ends in .prom", f"name it so: {path}.prom")
-    return Place(path, "the file that was named")
+        raise Unusable(say("{path}: node_exporter reads only files whose name ends in .prom", path=path),
+                       say("name it so: {path}.prom", path=path))
+    return Place(path, say("the file that was named"))
 
 
 def find(root: str = "/") -> Place:
@@ -61,8 +64,8 @@ def find(root: str = "/") -> Place:
     for directory, found in (*_running(root), *_configured(root), *_known()):
         if os.path.isdir(_under(root, directory)):
             return Place(os.path.join(_under(root, directory), NAME), found)
-    raise Unusable("no directory of node_exporter's textfile collector was found",
-                   f"name the one that it was given as {_FLAG}: waguardctl metrics --textfile DIR")
+    raise Unusable(say("no directory of node_exporter's textfile collector was found"),
+                   say("name the one that it was given as --collector.textfile.directory: waguardctl metrics --textfile DIR"))
 
 
 def _running(root: str) -> Iterator[tuple[str, str]]:
@@ -79,7 +82,7 @@ def _running(root: str) -> Iterator[tuple[str, str]]:
         service = _SERVICE.search(os.fsdecode(_read(f"{proc}/{pid}/cgroup")))
         if service:
             for directory in _directories(words):
-                yield directory, f"{service[1]} runs with {_FLAG}"
+                yield directory, say("{service} runs with --collector.textfile.directory", service=service[1])
 
 
 def _configured(root: str) -> Iterator[tuple[str, str]]:
@@ -94,12 +97,12 @@ def _configured(root: str) -> Iterator[tuple[str, str]]:
         except ValueError:  # a quote that is not closed; systemd would not read it either
             continue
         for directory in _directories(words):
-            yield directory, f"{path} has {_FLAG}"
+            yield directory, say("{path} has --collector.textfile.directory", path=path)
 
 
 def _known() -> Iterator[tuple[str, str]]:
     for directory in PLACES:
-        yield directory, "a place where node_exporter reads by default"
+        yield directory, say("a place where node_exporter reads by default")
 
 
 def _directories(words: Iterable[str]) -> Iterator[str]:
@@ -192,15 +195,16 @@ def _unlink(folder: int, name: str) -> None:
 
 
 def _no_directory(path: str) -> Unusable:
-    return Unusable(f"{path}: there is no such directory",
-                    f"make it, and have node_exporter read it: {_FLAG}={path.rstrip('/') or '/'}")
+    return Unusable(say("{path}: there is no such directory", path=path),
+                    say("make it, and have node_exporter read it: --collector.textfile.directory={path}",
+                        path=path.rstrip("/") or "/"))
 
 
 _HINTS = {
-    errno.EACCES: "it takes the rights of the directory's owner: try it with sudo",
-    errno.EPERM: "it takes the rights of the directory's owner: try it with sudo",
-    errno.EROFS: "if waguard-textfile.service says so: systemctl edit it, [Service] ReadWritePaths=DIR",
-    errno.EISDIR: "a directory is in the way of the file",
+    errno.EACCES: message("it takes the rights of the directory's owner: try it with sudo"),
+    errno.EPERM: message("it takes the rights of the directory's owner: try it with sudo"),
+    errno.EROFS: message("if waguard-textfile.service says so: systemctl edit it, [Service] ReadWritePaths=DIR"),
+    errno.EISDIR: message("a directory is in the way of the file"),
 }
 
 

@@ -8,17 +8,19 @@ from typing import Any, Optional
 
 from waguard import durations
 from waguard.ctl import common
-from waguard.ctl.common import paint, rows
+from waguard.ctl.common import paint, rows, shown
+from waguard.i18n import message, say, tr
 
-HELP = "the agent's versions side by side: running, packaged, offered, released; and how to upgrade"
+HELP = message("the agent's versions side by side: running, packaged, offered, released; and how to upgrade")
 EXAMPLES = ("waguardctl versions", "waguardctl versions --offline", "waguardctl versions --json | jq .result.outdated")
 _UPSTREAM = ("upstream", "upstream_released", "upstream_source", "upstream_fetched_at", "upstream_problem")
 
 
 def add(parser: Any) -> None:
-    parser.add_argument("--offline", action="store_true", help="do not ask for new releases; what is known already is shown")
+    parser.add_argument("--offline", action="store_true",
+                        help=tr("do not ask for new releases; what is known already is shown"))
     parser.add_argument("--settings-dir", default="/etc/waguard", metavar="DIR",
-                        help="where the settings are (default: %(default)s)")
+                        help=tr("where the settings are (default: %(default)s)"))
 
 
 def run(args: Any) -> int:
@@ -113,28 +115,35 @@ def _agent(snapshot: Mapping[str, Any], study: Any, path: str) -> Any:
 
 def _disabled_why(software: Any) -> Optional[str]:
     if software is None:
-        return "not looked at"
+        return say("not looked at")
     return str(software.downloaded_why) or None
 
 
 def _render(told: Mapping[str, Any], findings: list[dict[str, Any]]) -> str:
     now = time.time()
     pairs = [
-        ("Goal state agent", told["goal_state"] or f"not known{': ' + told['guard'] if told['guard'] else ''}"),
-        ("Daemon", told["daemon"] or "not known"),
-        ("Package", f"{told['package']} {told['installed']}" if told["installed"] else
-         "not installed as a package" if told["package"] and not told["candidate_unknown"] else "not known"),
-        ("Distribution", offer(told, now)),
-        ("Upstream", upstream(told, now)),
-        ("Supported from", told["support_floor"]),
-        ("Disabled", f"not known: {told['disabled_why']}" if told["disabled_why"] else ", ".join(told["disabled"]) or "none"),
+        (tr("Goal state agent"), told["goal_state"] or _unknown(told["guard"])),
+        (tr("Daemon"), told["daemon"] or tr("not known")),
+        (tr("Package"), f"{told['package']} {told['installed']}" if told["installed"] else
+         tr("not installed as a package") if told["package"] and not told["candidate_unknown"] else tr("not known")),
+        (tr("Distribution"), offer(told, now)),
+        (tr("Upstream"), upstream(told, now)),
+        (tr("Supported from"), told["support_floor"]),
+        (tr("Disabled"), _unknown(told["disabled_why"]) if told["disabled_why"] else ", ".join(told["disabled"]) or tr("none")),
     ]
     lines = [rows(pairs)]
     if findings:
-        lines += ["", *(f"  {paint(one['severity'].ljust(8), _colour(one))}  {one['id']}\n            {one['evidence']}"
-                        for one in findings)]
-    what = "upgrade" if told["command"] == told["upgrade"] else "install"
-    return "\n".join([*lines, "", f"  To {what}, as root: {paint(told['command'], 'bold')}"])
+        indent = " " * (common.level_width() + 4)
+        lines += ["", *(f"  {paint(common.level(one['severity'], aligned=True), _colour(one))}  {one['id']}\n"
+                        f"{indent}{shown(one['evidence'])}" for one in findings)]
+    command = paint(told["command"], "bold")
+    upgrade = told["command"] == told["upgrade"]
+    return "\n".join([*lines, "", "  " + (tr("To upgrade, as root: {command}", command=command) if upgrade else
+                                         tr("To install, as root: {command}", command=command))])
+
+
+def _unknown(why: Optional[str]) -> str:
+    return tr("not known: {said_why}", said_why=shown(why)) if why else tr("not known")
 
 
 def _colour(finding: Mapping[str, Any]) -> str:
@@ -144,20 +153,22 @@ def _colour(finding: Mapping[str, Any]) -> str:
 def offer(told: Mapping[str, Any], now: float) -> str:
     """What the distribution has, in words. ``told``: as ``waguardctl versions --json`` and the doctor's part "versions"."""
     if told["candidate"] is None:
-        return f"not known: {told['candidate_unknown']}"
+        return _unknown(str(told["candidate_unknown"]))
     at = told["candidate_at"]
-    return f"{told['candidate']}" + (f", by package lists of {durations.show(now - at)} ago" if at and at < now else "")
+    if not at or at >= now:
+        return f"{told['candidate']}"
+    return tr("{candidate}, by package lists of {span} ago", candidate=told["candidate"], span=durations.show(now - at))
 
 
 def upstream(told: Mapping[str, Any], now: float) -> str:
     """The newest release of WALinuxAgent and who says so, in words. ``told``: as for ``offer``."""
     if told["upstream"] is None:
-        return "not known"
-    released = f", released on {told['upstream_released']}" if told["upstream_released"] else ""
-    at = told["upstream_fetched_at"]
-    if told["upstream_source"] == "feed":
-        asked = f" (asked {common.ago(at, now)})" if isinstance(at, (int, float)) else ""
-    else:
-        asked = " (as known when this waguard was made)"
-    problem = f"; {told['upstream_problem']}" if told["upstream_problem"] else ""
-    return f"{told['upstream']}{released}{asked}{problem}"
+        return tr("not known")
+    said, at = f"{told['upstream']}", told["upstream_fetched_at"]
+    if told["upstream_released"]:
+        said = tr("{version}, released on {date}", version=said, date=told["upstream_released"])
+    if told["upstream_source"] != "feed":
+        said = tr("{release} (as known when this waguard was made)", release=said)
+    elif isinstance(at, (int, float)):
+        said = tr("{release} (asked {ago})", release=said, ago=common.ago(at, now))
+    return said + (f"; {shown(told['upstream_problem'])}" if told["upstream_problem"] else "")

@@ -22,11 +22,12 @@ from enum import Enum
 from typing import Any, Optional
 
 from waguard.decide.term import told
+from waguard.i18n import message, say
 from waguard.settings import RestartSettings
 
 HOUR, DAY = 3600.0, 86400.0
-_UNSETTLED = "the service manager is at work on it"
-_BY_SYSTEMD = "systemd restarts it"
+_UNSETTLED = message("the service manager is at work on it")
+_BY_SYSTEMD = message("systemd restarts it")
 PASSING = frozenset((_UNSETTLED, _BY_SYSTEMD))
 """Reasons for waiting that are nobody's concern: they pass by themselves."""
 
@@ -55,6 +56,13 @@ class Stage(str, Enum):
     ACTIVE = "active"
     HANDLER = "handler"
     HEARTBEAT = "heartbeat"
+
+
+_AWAITED = {
+    Stage.ACTIVE: message("waiting for the active stage of the last start"),
+    Stage.HANDLER: message("waiting for the handler stage of the last start"),
+    Stage.HEARTBEAT: message("waiting for the heartbeat stage of the last start"),
+}
 
 
 @dataclass(frozen=True)
@@ -182,7 +190,7 @@ def step(state: PolicyState, facts: Facts, rules: RestartSettings) -> Step:
     if state.request is not None:
         return _requested(state, state.request, facts, rules)
     due = state.healthy_since + rules.reset_after if state.healthy_since is not None and state.attempts else None
-    return Step(state, look_again=due, holding="paused" if facts.paused else "")
+    return Step(state, look_again=due, holding=say("paused") if facts.paused else "")
 
 
 def carried_out(state: PolicyState, at: float) -> PolicyState:
@@ -254,7 +262,7 @@ def _resume(state: PolicyState, intent: Intent, facts: Facts, rules: RestartSett
     if facts.run != intent.run_before:
         return Step(carried_out(state, intent.at))
     if not facts.settled and facts.condition is not Condition.SYSTEMD:
-        return Step(state, holding="an earlier action is under way", look_again=facts.now + 1.0)
+        return Step(state, holding=say("an earlier action is under way"), look_again=facts.now + 1.0)
     # It was not carried out. If it would be decided on again it is done now, and its charge is moved to now; else that is
     # given back.
     back = _withdrawn(state, intent)
@@ -300,8 +308,7 @@ def _verify(state: PolicyState, check: Verification, facts: Facts, rules: Restar
         # The same facts are decided on at once: a start that failed is followed by the next one when its time has come.
         after = step(state, facts, rules)
         return replace(after, outcome=False, outcome_of=check)
-    return Step(replace(state, verification=check), holding=f"waiting for the {stage.value} stage of the last start",
-                look_again=deadline)
+    return Step(replace(state, verification=check), holding=_AWAITED[stage], look_again=deadline)
 
 
 def _never_now(facts: Facts, rules: RestartSettings, force: bool) -> str:
@@ -311,9 +318,9 @@ def _never_now(facts: Facts, rules: RestartSettings, force: bool) -> str:
     if force:
         return ""
     if facts.paused:
-        return "paused"
+        return say("paused")
     if not rules.enabled:
-        return "restart.enabled is false"
+        return say("restart.enabled is false")
     return facts.start_gates[0] if facts.start_gates else ""
 
 
@@ -328,7 +335,7 @@ def _start(state: PolicyState, facts: Facts, rules: RestartSettings) -> Step:
         return Step(state, holding=_UNSETTLED, look_again=facts.now + 1.0)
     due = _turn(state, rules)
     if facts.now < due and not force:
-        return Step(state, holding=f"start {state.attempts + 1} waits its turn", look_again=due)
+        return Step(state, holding=say("start {number} waits its turn", number=state.attempts + 1), look_again=due)
     return _intend(replace(state, attempts=state.attempts + 1), Action.RESTART if overdue else Action.START, facts)
 
 
@@ -357,17 +364,17 @@ def _restart(state: PolicyState, facts: Facts, rules: RestartSettings, why: str,
         return Step(state, holding=_UNSETTLED, look_again=facts.now + 1.0)
     hour_left, day_left, frees = budget(state, facts.now, rules)
     if min(hour_left, day_left) <= 0 and not force:
-        return Step(state, holding="the ration of restarts is used up", look_again=frees)
+        return Step(state, holding=say("the ration of restarts is used up"), look_again=frees)
     due = _turn(state, rules)
     if facts.now < due and not force:
-        return Step(state, holding="the restart waits its turn", look_again=due)
+        return Step(state, holding=say("the restart waits its turn"), look_again=due)
     charged = replace(state, live_restarts=(*state.live_restarts, facts.now))
     return _intend(charged, Action.RESTART, replace(facts, why=why))
 
 
 def _requested(state: PolicyState, request: Request, facts: Facts, rules: RestartSettings) -> Step:
     if facts.condition is Condition.RESTING:
-        return Step(state, holding=f"the agent rests: {facts.why}")
+        return Step(state, holding=say("the agent rests: {said_why}", said_why=facts.why))
     return _restart(state, facts, rules, request.why, request.force)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Optional
 from waguard import settings
 from waguard.doctor import visit
 from waguard.doctor.looks import Progress
+from waguard.i18n import say
 from waguard.judge import diagnosis, findings, liveness
 from waguard.judge.case import part_of
 from waguard.judge.evidence import Evidence
@@ -34,7 +35,7 @@ from waguard.settings import Settings
 def diagnose(progress: Progress, settings_dir: Path = settings.DIRECTORY) -> dict[str, Any]:
     """Look, judge, and compose. Raises SettingsError when waguard's own settings cannot be used."""
     loaded = settings.load(settings_dir)
-    progress("the agent")
+    progress(say("the agent"))
     evidence = look(loaded)
     live = liveness.judge(evidence, liveness.History(), loaded.liveness, loaded.restart.boot_grace)
     own = findings.judge(evidence, live, findings.Standing(leased=True), loaded)
@@ -57,7 +58,7 @@ def look(loaded: Settings) -> Evidence:
         daemon = process.read(known.main_pid) if known is not None and known.main_pid else None
         handler = process.handler_of(daemon.pid) if daemon is not None else None
     except OSError as error:
-        problem = f"/proc cannot be read: {error.strerror}"
+        problem = say("/proc cannot be read: {reason}", reason=error.strerror)
     read = _try(lambda: conf.read(conf.find(loaded.agent.conf)))
     lib = Path(read.value.lib_dir) if isinstance(read, Known) else Path(settings.AgentSettings().lib_dir)
     seen: Observation[Any] = _try(lambda: logs.Follower(Path(loaded.agent.log)).look().state)
@@ -72,9 +73,9 @@ def _unit(loaded: Settings) -> Observation[UnitState]:
 
     ran = programs.run(unit.show_argv(service_name(loaded.agent.unit)), 10.0, 65536)
     if ran.code != 0:
-        return Unknown(ran.problem or ran.errors.strip()[:200] or f"systemctl ended with {ran.code}", _now())
+        return Unknown(ran.problem or ran.errors.strip()[:200] or say("systemctl ended with {status}", status=ran.code), _now())
     states = unit.parse(ran.output)
-    return Known(unit.choose(states) or states[0], _now()) if states else Unknown("systemctl show printed nothing", _now())
+    return Known(unit.choose(states) or states[0], _now()) if states else Unknown(say("systemctl show printed nothing"), _now())
 
 
 def _try(observer: Any) -> Observation[Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from waguard.agent.facts import AgentFacts
+from waguard.i18n import message, say
 from waguard.observe import Known, Observation, Unknown
 from waguard.settings import Settings
 
@@ -134,18 +135,18 @@ def _releases(visit: Visit) -> Any:
 
 CONF = Look("conf", "waagent.conf", _conf)
 LOOKS: Sequence[Look] = (
-    Look("network", "the network", _network),
-    Look("leases", "DHCP leases", _leases),
-    Look("extensions", "extensions", _extensions),
-    Look("snapshots", "snapshots", _snapshots),
-    Look("interpreters", "Python for the extensions", _interpreters),
-    Look("filesystems", "file systems", _filesystems),
-    Look("mounts", "mounts", _mounts),
-    Look("load", "load", _load),
-    Look("clocksync", "the clock", _clocksync),
-    Look("logtree", "logs", _logtree),
-    Look("software", "installed versions", _software),
-    Look("releases", "new releases", _releases),
+    Look("network", message("the network"), _network),
+    Look("leases", message("DHCP leases"), _leases),
+    Look("extensions", message("extensions"), _extensions),
+    Look("snapshots", message("snapshots"), _snapshots),
+    Look("interpreters", message("Python for the extensions"), _interpreters),
+    Look("filesystems", message("file systems"), _filesystems),
+    Look("mounts", message("mounts"), _mounts),
+    Look("load", message("load"), _load),
+    Look("clocksync", message("the clock"), _clocksync),
+    Look("logtree", message("logs"), _logtree),
+    Look("software", message("installed versions"), _software),
+    Look("releases", message("new releases"), _releases),
 )
 
 
@@ -182,7 +183,7 @@ def look(wanted: Sequence[Look], visit: Visit, deadline: float, progress: Progre
             if left <= 0 or not changed.wait(left):
                 break
         # As of what was never looked at: that a slow machine did not get round to it says nothing of what was to be seen.
-        late = Unknown(f"no answer within {deadline:g} s", 0.0)
+        late = Unknown(say("no answer within {seconds:g} s", seconds=deadline), 0.0)
         return {one.name: found.get(one.name, late) for one in wanted}
 
 

@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import threading
 import time
 import zlib
@@ -25,6 +26,7 @@ from waguard.exporter import logs, metrics
 from waguard.exporter.listen import address, inherited, listen, name
 from waguard.exporter.messages import Limits, Request, Respond, Response
 from waguard.exporter.server import Server
+from waguard.i18n import from_environment, message, tr, use
 
 log = logging.getLogger("waguard.exporter")
 
@@ -129,13 +131,16 @@ class Exporter:
             log.warning("%s", sentence)
 
     def _landing(self, request: Request) -> Response:
-        from waguard.exporter import page  # who only scrapes need not pay for it
+        from waguard.exporter import language, page  # who only scrapes need not pay for it
 
+        reader = language.wanted(request.headers.get("accept-language", ""))
         snapshot = self._guard.snapshot()
         events = page.recent(self._guard.path) if snapshot is not None else None
-        body = page.render(snapshot, events, time.time(), host=os.uname().nodename, telemetry_path=self._telemetry_path,
-                           trouble=self._guard.trouble or "")
-        return _packed(request, body, page.CONTENT_TYPE, (*page.HEADERS, ("Vary", "Accept-Encoding")))
+        with language.speaking(reader):
+            body = page.render(snapshot, events, time.time(), host=os.uname().nodename, telemetry_path=self._telemetry_path,
+                               trouble=self._guard.trouble or "")
+        headers = (("Content-Language", reader.code), ("Vary", "Accept-Encoding, Accept-Language"))
+        return _packed(request, body, page.CONTENT_TYPE, (*page.HEADERS, *headers))
 
     def _healthy(self, request: Request) -> Response:
         return Response(HTTPStatus.OK, b"the exporter is alive\n")
@@ -182,7 +187,7 @@ def notify(state: str) -> None:
         log.warning("cannot notify the service manager: %s", error)
 
 
-_EXAMPLES = """\
+_EXAMPLES = message("""\
 examples:
   waguard-exporter
         metrics for this machine only, at http://127.0.0.1:10168/metrics
@@ -193,7 +198,7 @@ examples:
         the same, encrypted and with users
   systemctl enable --now waguard-exporter.socket
         started by systemd at the first scrape, on the socket unit's addresses
-"""
+""")
 
 
 def _count(text: str) -> int:
@@ -203,29 +208,43 @@ def _count(text: str) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line, also for man page and completion."""
+    """The command line, also for man page and completion. Its help is in the language that is being spoken."""
     parser = argparse.ArgumentParser(
-        prog="waguard-exporter", description="Prometheus metrics about this Azure VM's agent, as waguard sees it.",
-        epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        prog="waguard-exporter", description=tr("Prometheus metrics about this Azure VM's agent, as waguard sees it."),
+        epilog=tr(_EXAMPLES), formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )
     parser.add_argument("--web.listen-address", dest="addresses", metavar="ADDRESS", action="append", type=address,
-                        help=f"where to listen: host:port, :port or [IPv6]:port; may be repeated (default {ADDRESS})")
+                        help=tr("where to listen: host:port, :port or [IPv6]:port; may be repeated (default {address})",
+                                address=ADDRESS))
     parser.add_argument("--web.systemd-socket", dest="systemd_socket", action="store_true",
-                        help="listen on sockets from systemd only, and fail without; they are used unasked, too")
+                        help=tr("listen on sockets from systemd only, and fail without; they are used unasked, too"))
     parser.add_argument("--web.telemetry-path", dest="telemetry_path", metavar="PATH", default="/metrics",
-                        type=telemetry_path, help="where the metrics are (default /metrics)")
+                        type=telemetry_path, help=tr("where the metrics are (default /metrics)"))
     parser.add_argument("--web.config.file", dest="web_config", metavar="FILE", default="",
-                        help="TLS, users, headers and rate limit: docs/web-config.md (default: plain HTTP for everybody)")
+                        help=tr("TLS, users, headers and rate limit: docs/web-config.md (default: plain HTTP for everybody)"))
     parser.add_argument("--web.max-requests", dest="max_requests", metavar="N", type=_count, default=40,
-                        help="requests answered at the same time, one more is told 503; 0: no limit (default 40)")
+                        help=tr("requests answered at the same time, one more is told 503; 0: no limit (default 40)"))
     parser.add_argument("--status-socket", metavar="SOCKET", default=STATUS_SOCKET,
-                        help=f"the guard's status socket (default {STATUS_SOCKET})")
+                        help=tr("the guard's status socket (default {path})", path=STATUS_SOCKET))
     parser.add_argument("--log.level", dest="log_level", choices=logs.LEVELS, default="info",
-                        help="what is logged: this and what is graver (default info)")
+                        help=tr("what is logged: this and what is graver (default info)"))
     parser.add_argument("--log.format", dest="log_format", choices=logs.FORMATS,
-                        help="form of the log (default: lines for people)")
-    parser.add_argument("--version", action="version", version=f"waguard-exporter {__version__}")
+                        help=tr("form of the log (default: lines for people)"))
+    parser.add_argument("--version", action="version", version=f"waguard-exporter {__version__}",
+                        help=tr("show program's version number and exit"))
     return parser
+
+
+def _speak() -> None:
+    """The language of the environment, for help. Whatever else is said goes into the log, which is in English; so errors are."""
+    language = from_environment()
+    use(language)
+    if language.code != "en":
+        from waguard.ctl import usage
+
+        usage.bind()
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="replace")  # a terminal that is not UTF-8
 
 
 def _listeners(arguments: argparse.Namespace) -> list[socket.socket]:
@@ -269,7 +288,10 @@ def _server(arguments: argparse.Namespace, listeners: Sequence[socket.socket]) -
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run until SIGTERM or SIGINT. 0: ended cleanly; 1: could not listen, or bad web configuration; 2: wrong usage."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if "--help" in words or "-h" in words:
+        _speak()
+    arguments = parser().parse_args(words)
     logs.to_stderr(arguments.log_level, arguments.log_format)
     try:
         listeners = _listeners(arguments)

@@ -5,6 +5,7 @@ Not the standard library's html module: it brings a table of two thousand entiti
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from typing import Any, Union
@@ -14,6 +15,7 @@ from waguard.ctl import common
 LONGEST = 600
 """Characters that one text may have; the rest is cut off, visibly."""
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
+_PLACE = re.compile(r"\{([a-z_]+)\}")
 _VOID = frozenset(("meta", "link"))
 _NEAR = 72000.0
 _LAST = 253402300799.0
@@ -40,6 +42,19 @@ def text(value: object, longest: int = LONGEST) -> Html:
         raw = "\ufffd"
     plain = common.plain(raw[: longest + 1])
     return Html((plain[:longest] + "…" if len(plain) > longest else plain).translate(_ESCAPES))
+
+
+def said(value: object, longest: int = LONGEST) -> Html:
+    """What the guard said, as text in the reader's language."""
+    try:
+        return text(common.shown(str(value)[: 2 * LONGEST]), longest)
+    except (ValueError, RecursionError):
+        return text(value, longest)
+
+
+def fill(template: str, **children: Child) -> Html:
+    """A message in the reader's language as markup: in place of its words in braces stand elements or texts."""
+    return join(children[piece] if number % 2 else piece for number, piece in enumerate(_PLACE.split(template)))
 
 
 def tag(name: str, /, *children: Child, **attributes: str) -> Html:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from waguard.i18n import message, say
 from waguard.judge.catalogue import CATALOGUE, Finding
 
 QUIET = 3.0
 _LONGEST = 1000
 """Characters of evidence from which no further one is added."""
-_MORE = "; and more"
+_MORE = message("and more")
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,12 @@ class Book:
         for name, standing in self._standing.items():
             if not standing.announced and now - standing.since >= QUIET:
                 self._standing[name] = replace(standing, announced=True)
-                self._event("finding-raised", f"{name}: {standing.finding.evidence}", finding=name,
-                            severity=CATALOGUE[name].severity.value)
+                said = say("found {finding}: {said_evidence}", finding=name, said_evidence=standing.finding.evidence)
+                self._event("finding-raised", said, finding=name, severity=CATALOGUE[name].severity.value)
         for name, standing in before.items():
             if standing.announced and name not in self._standing:
-                self._event("finding-cleared", f"no longer: {CATALOGUE[name].summary}", finding=name)
+                self._event("finding-cleared", say("no longer: {said_summary}", said_summary=CATALOGUE[name].summary),
+                            finding=name)
 
     def standing(self) -> list[Standing]:
         """What holds now, the gravest first, then the oldest."""
@@ -61,5 +63,5 @@ def _merged(one: Finding, other: Finding) -> Finding:
     if len(evidence) < _LONGEST:
         evidence = f"{evidence}; {other.evidence}"
     elif not evidence.endswith(_MORE):
-        evidence += _MORE
+        evidence += f"; {_MORE}"
     return replace(first, evidence=evidence, blocks=first.blocking)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from waguard.guard.loop import Loop
+from waguard.i18n import say
 
 _LIMIT = 256 * 1024
 _CHUNK = 64 * 1024
@@ -38,10 +39,16 @@ class Finished:
     @property
     def trouble(self) -> str:
         """Why it did not succeed, for a person, with the command to repeat by hand."""
-        said = (self.errors.strip() or self.output.strip()).splitlines()
-        ended = f"exit status {self.code}" if self.code is None or self.code >= 0 else f"signal {-self.code}"
-        reason = self.problem or ended
-        return f"'{' '.join(self.argv)}': {reason}" + (f": {said[-1][:300]}" if said else "")
+        lines = (self.errors.strip() or self.output.strip()).splitlines()
+        command, last = " ".join(self.argv), lines[-1][:300] if lines else ""
+        if self.problem:
+            return say("'{command}': {said_problem}; its last words: {last}", command=command, said_problem=self.problem,
+                       last=last) if last else say("'{command}': {said_problem}", command=command, said_problem=self.problem)
+        if self.code is not None and self.code < 0:
+            return say("'{command}': signal {number}: {last}", command=command, number=-self.code, last=last) if last else \
+                say("'{command}': signal {number}", command=command, number=-self.code)
+        return say("'{command}': exit status {code}: {last}", command=command, code=self.code, last=last) if last else \
+            say("'{command}': exit status {code}", command=command, code=self.code)
 
 
 class Children:
@@ -62,7 +69,7 @@ class Children:
             child = _Child(self._loop, process, tuple(argv), started, self._now, done, self._running.discard)
         except (OSError, ValueError) as error:  # ValueError: a NUL in a word
             why = getattr(error, "strerror", None) or error
-            finished = Finished(tuple(argv), None, "", "", 0.0, f"cannot be started: {why}")
+            finished = Finished(tuple(argv), None, "", "", 0.0, say("cannot be started: {error}", error=why))
             self._loop.soon(lambda: done(finished))
             return
         self._running.add(child)
@@ -130,7 +137,7 @@ class _Child:
             self._process.wait(0)
         except subprocess.TimeoutExpired:
             pass  # In state D it dies later; subprocess reaps it at the next Popen.
-        self._close(None, f"no answer within {timeout:g} s")
+        self._close(None, say("no answer within {seconds:g} s", seconds=timeout))
 
     def _close(self, code: Optional[int], problem: str) -> None:
         self._timer.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from waguard.agent import confdiff
+from waguard.i18n import say
 from waguard.observe.conf import ConfFacts
 
 _NAMED = 5
@@ -19,15 +20,15 @@ def tell(before: Optional[ConfFacts], after: ConfFacts) -> tuple[str, dict[str, 
     fields: dict[str, Any] = {"path": str(after.path)}
     if not after.valid:
         return after.problem, fields
-    said = f"{after.path} was changed"
     if before is None or before.path != after.path:
-        return f"{said}; the agent reads it at its next start", fields
+        return say("{path} was changed; the agent reads it at its next start", path=after.path), fields
     if not before.valid:
-        return f"{said} and can be used again; the agent reads it at its next start", fields
+        return say("{path} was changed and can be used again; the agent reads it at its next start", path=after.path), fields
     found = confdiff.compare(before.values, after.values)
     fields["changed"] = len(found)
     if not found:
-        return f"{said}, but every setting in it is what it was", fields
+        return say("{path} was changed, but every setting in it is what it was", path=after.path), fields
     fields["keys"] = ", ".join(change.key for change in found[:_NAMED])
     fields["changes"] = confdiff.describe(found, _NAMED)
-    return f"{said}: {fields['changes']}; the agent reads it at its next start", fields
+    return say("{path} was changed: {said_changes}; the agent reads it at its next start", path=after.path,
+               said_changes=fields["changes"]), fields

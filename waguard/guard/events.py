@@ -2,7 +2,8 @@
 
 One table says what kinds there are; the journal's message catalogue (systemd/waguard.catalog, ``journalctl -x``) is made
 from it by ``python3 -m waguard.guard.events``. The history is a bounded ring of JSON lines in two tiers, like all
-state (guard/store.py).
+state (guard/store.py). A file of it that a newer waguard wrote, or in which there is what is no event, is kept aside
+(guard/aside.py).
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from typing import Any, Optional
 
 from waguard import i18n
 from waguard.act.files import replace_file
+from waguard.guard import aside
+from waguard.guard.aside import Aside
 from waguard.guard.scribe import Scribe
-from waguard.guard.store import set_aside
+from waguard.i18n import say
 from waguard.observe import files
 
 _LIMIT = 64 << 20
 _TO_REWRITE = 1 << 30
+VERSION = 1
+"""Of the schema of the file, whose first line has it (a file without one is of version 1). Higher as in guard/store.py."""
 NOTICE, WARNING, ERROR, INFO = 5, 4, 3, 6
 
 
@@ -116,6 +121,7 @@ class History:
         self._in_file = {self._run: _TO_REWRITE, self._lib: _TO_REWRITE}
         self._written = {self._run: 0, self._lib: 0}
         self._sequence = 0
+        self._aside = Aside(lambda _message: None)
         self.listeners: list[Callable[[Event], None]] = []
 
     def load(self, warn: Callable[[str], None] = lambda _message: None) -> None:
@@ -125,18 +131,16 @@ class History:
         """
         merged: dict[int, bytes] = {}
         odd: list[str] = []
+        self._aside = Aside(odd.append)
         for path in (self._lib, self._run):
-            for line in _lines(path, odd.append):
-                number = _sequence(line)
-                if number:
-                    merged[number] = line
+            merged.update(_events(path, self._aside))
         for number in sorted(merged)[-self._keep:]:
             self._lines.append((number, merged[number]))
             self._sequence = number
         try:
             self._write(self._run, durable=False)
         except OSError as error:
-            odd.append(f"{self._run} cannot be written: {error.strerror}")
+            odd.append(say("{path} cannot be written: {error}", path=self._run, error=error.strerror))
         self._disk.put("events", lambda: self._write(self._lib, durable=True), latest_only=True)
         for message in odd:
             warn(message)
@@ -172,7 +176,8 @@ class History:
         new = [(number, line) for number, line in lines if number > self._written[path]]
         length, self._in_file[path] = self._in_file[path], _TO_REWRITE  # unless all goes well
         if length + len(new) > 2 * self._keep:
-            replace_file(path, b"".join(line for _, line in lines), durable)
+            self._aside.ready(path)
+            replace_file(path, b"".join((_head(), *(line for _, line in lines))), durable)
             length = len(lines)
         elif new:
             _append(path, b"".join(line for _, line in new), durable)
@@ -192,15 +197,40 @@ def _append(path: Path, data: bytes, durable: bool) -> None:
         os.close(fd)
 
 
-def _lines(path: Path, warn: Callable[[str], None]) -> list[bytes]:
+def _head() -> bytes:
+    return b'{"version":%d}\n' % VERSION
+
+
+def _events(path: Path, kept: Aside) -> list[tuple[int, bytes]]:
+    """The events in a file, by their numbers. A last line without an end was torn when its writer died, and is dropped."""
     try:
         data = files.read(path, _LIMIT)
     except FileNotFoundError:
         return []
     except files.Unusable as error:
-        set_aside(path, "unusable", f"cannot be used ({error})", warn)
+        kept.move(path, aside.UNUSABLE, aside.unusable(path, str(error)))
         return []
-    return [line + b"\n" for line in data.split(b"\n")[:-1]]
+    lines = data.split(b"\n")[:-1]
+    version = _version(lines[0]) if lines else 0
+    if version > VERSION:
+        kept.move(path, f"version-{version}", aside.newer(path))
+        return []
+    numbered = [(_sequence(line), line + b"\n") for line in lines[1 if version else 0:]]
+    found = [(number, line) for number, line in numbered if number]
+    # A file is made whole, with its first line: one without any was spoilt by something else.
+    strange = len(numbered) - len(found) + (bool(data) and not lines)
+    if strange:
+        kept.keep(path, say("{path} has lines that are no events ({count})", path=path, count=strange))
+    return found
+
+
+def _version(line: bytes) -> int:
+    """What the first line says; 0 for a line that is no such one."""
+    try:
+        head = json.loads(line)
+        return 0 if "seq" in head else aside.version_of(head["version"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return 0
 
 
 def _sequence(line: bytes) -> int:

@@ -13,6 +13,7 @@ from typing import Any, Optional
 from waguard.clock import Clock
 from waguard.guard.loop import Loop
 from waguard.guard.workers import Worker
+from waguard.i18n import say
 from waguard.observe import Known, Observation, Unknown
 
 DEADLINE = 5.0
@@ -71,7 +72,7 @@ class Eyes:
             record.error, record.failures = observation.why, record.failures + 1
 
     def get(self, name: str) -> Observation[Any]:
-        return self.seen.get(name) or Unknown("not looked at yet", 0.0)
+        return self.seen.get(name) or Unknown(say("not looked at yet"), 0.0)
 
     def blocked_in_kernel(self) -> list[str]:
         """Names of observers that sleep uninterruptibly."""

@@ -17,7 +17,7 @@ from waguard.clock import Clock
 from waguard.decide import restart, term
 from waguard.decide.restart import Action, Condition, Facts, Intent, Request, Stage, Step
 from waguard.decide.term import Moment, Term
-from waguard.guard import confnews
+from waguard.guard import confnews, words
 from waguard.guard.book import Book
 from waguard.guard.conversation import Doctor
 from waguard.guard.loop import Loop, Timer
@@ -28,6 +28,7 @@ from waguard.guard.sources import Sources
 from waguard.guard.verbose import Hooks, Verbose
 from waguard.guard.visits import Visits
 from waguard.guard.workers import Worker
+from waguard.i18n import say
 from waguard.judge import findings as finding_rules
 from waguard.judge import liveness
 from waguard.judge.evidence import Evidence
@@ -105,7 +106,7 @@ class Guard:
             self.save()
         except OSError as error:
             if self._kept:
-                self._event("guard-trouble", f"the guard's state cannot be written: {error.strerror}")
+                self._event("guard-trouble", say("the guard's state cannot be written: {error}", error=error.strerror))
             self._kept = False
         else:
             self._kept = True
@@ -124,7 +125,7 @@ class Guard:
         if self.memory.pause is not None and term.over(self.memory.pause, self.moment()):
             self.memory.pause = None
             self.keep()
-            self._resumed("the clock")
+            self._resumed("the clock", say("resumed by the clock"))
 
     def _round(self) -> None:
         """One round of looks, and a verdict when the quick ones among them are in."""
@@ -228,7 +229,7 @@ class Guard:
         # restart that could not be held against the ration later is not made.
         if step.state != before and not self.keep() and step.act is not None and step.act.action is Action.RESTART:
             self.memory.policy = before
-            step = replace(step, state=before, act=None, holding="the guard's state cannot be written down")
+            step = replace(step, state=before, act=None, holding=say("the guard's state cannot be written down"))
         self.holding = step.holding
         if step.outcome is not None and step.outcome_of is not None:
             self._tell_outcome(step)
@@ -246,9 +247,9 @@ class Guard:
         if evidence.transaction:
             start_gates.append(evidence.transaction)
         walls = live.walls
-        gates = (*live.gates, "a snapshot is being taken") if evidence.snapshot else live.gates
+        gates = (*live.gates, say("a snapshot is being taken")) if evidence.snapshot else live.gates
         if evidence.freezing or evidence.disk_blocked_for > 1.0:
-            walls = (*walls, "a filesystem is frozen")
+            walls = (*walls, say("a filesystem is frozen"))
         if isinstance(evidence.conf, Known) and evidence.conf.value.missing and live.state is AgentState.DOWN:
             start_gates.append(evidence.conf.value.problem)
         return Facts(now=evidence.now, condition=by_state.get(live.state, Condition.FINE), why=live.why,
@@ -261,20 +262,22 @@ class Guard:
         check = step.outcome_of
         assert check is not None
         if step.outcome:
-            self._event("agent-proved", f"the agent works again, proved by a new heartbeat after the {check.action.value}",
-                        action=check.action.value)
+            self._event("agent-proved", words.proved(check.action), action=check.action.value)
         else:
             self.memory.count("restart_failures")
-            self._event("agent-not-proved", f"the {check.action.value} did not bring a working agent: "
-                        f"the {check.stage.value} stage was not reached", action=check.action.value, stage=check.stage.value)
+            self._event("agent-not-proved", words.not_proved(check.action, check.stage), action=check.action.value,
+                        stage=check.stage.value)
 
     def _tell_held(self, step: Step, live: Liveness) -> None:
         """An action that is needed and held back is worth one event for each reason."""
         needed = live.state in (AgentState.DOWN, AgentState.HUNG, AgentState.HANDLER_MISSING)
         held = step.holding if needed and step.act is None and step.state.verification is None else ""
         if held and held != self._held and held not in restart.PASSING:
-            self._event("agent-held", f"{live.why}; held back: {held}"
-                        + (f" ({durations.show(step.look_again - self.clock.now())})" if step.look_again else ""), reason=held)
+            said = say("{said_why}; held back: {said_held}", said_why=live.why, said_held=held)
+            if step.look_again:
+                said = say("{said_why}; held back: {said_held}; to be looked at again in {time}", said_why=live.why,
+                           said_held=held, time=durations.show(step.look_again - self.clock.now()))
+            self._event("agent-held", said, reason=held)
         self._held = held
 
     def _wake_at(self, moment: Optional[float]) -> None:
@@ -291,7 +294,7 @@ class Guard:
             self.runs.look()
 
     def _find(self, evidence: Evidence, live: Liveness) -> None:
-        failing = tuple((name, record.error or "still busy") for name, record in self.sources.eyes.records.items()
+        failing = tuple((name, record.error or say("still busy")) for name, record in self.sources.eyes.records.items()
                         if record.failures >= _FAILING)
         if self.visits is not None and self.visits.failures >= _FAILING:
             failing += (("doctor", self.visits.problem),)
@@ -311,7 +314,7 @@ class Guard:
         assert unit is not None
         self.runs.acting = True
         self.memory.count("restart_attempts")
-        self._event("agent-action", f"{intent.action.value}ing {unit.name}: {intent.why}", action=intent.action.value,
+        self._event("agent-action", words.acting(intent.action, unit.name, intent.why), action=intent.action.value,
                     reason=intent.why, number=intent.number)
 
         def done(ok: bool, trouble: str) -> None:
@@ -320,8 +323,7 @@ class Guard:
             else:
                 self.memory.policy = restart.failed(self.memory.policy)
                 self.memory.count("restart_failures")
-                self._event("agent-action-failed", f"{unit.name} was not {intent.action.value}ed: {trouble}",
-                            action=intent.action.value)
+                self._event("agent-action-failed", words.not_done(intent.action, unit.name, trouble), action=intent.action.value)
             self.keep()
             # What the order did is seen before anything is decided again: the run it began counts as ours.
             self.runs.look(then=over)
@@ -341,7 +343,7 @@ class Guard:
             if tries:
                 self.loop.after(0.05, lambda: self.ask_restart(why, force, answer, tries - 1))
             else:
-                answer("it cannot be told whether a package manager or a snapshot is at work")
+                answer(say("it cannot be told whether a package manager or a snapshot is at work"))
 
         # Whether a package manager or a snapshot is at work is looked up for this very moment.
         if not self.sources.see_packages(lambda: None if self.sources.see_snapshot(now) else again()):
@@ -349,11 +351,11 @@ class Guard:
 
     def _ask_restart(self, why: str, force: bool) -> str:
         if self.runs.acting:
-            return "an action on the agent is under way already"
+            return say("an action on the agent is under way already")
         if self.live is None or self.sources.known_unit is None:
-            return "the state of the agent is not known yet"
+            return say("the state of the agent is not known yet")
         if self.memory.policy.verification is not None and not force:
-            return "the last start of the agent has not proved itself yet"
+            return say("the last start of the agent has not proved itself yet")
         before, number = self.memory.policy.request, self.memory.policy.number
         self.memory.policy = restart.ask(replace(self.memory.policy, verification=None),
                                          Request(why, self.clock.now(), force))
@@ -362,7 +364,7 @@ class Guard:
             return ""
         self.memory.policy = replace(self.memory.policy, request=before)
         self.keep()
-        return self.holding or f"the agent is {self.live.state.value}: {self.live.why}"
+        return self.holding or words.verdict(self.live.state, self.live.why)
 
     def _want_restart(self, why: str) -> None:
         """A lease wants the agent to read its conf anew, as soon as the policy lets it."""
@@ -379,8 +381,8 @@ class Guard:
     def pause(self, seconds: Optional[float], by: str) -> None:
         """Start and restart nothing for so long; None: until resumed."""
         self._set_pause(term.of(seconds, self.moment()))
-        until = "until resumed" if seconds is None else f"for {durations.show(seconds)}"
-        self._event("paused", f"paused by {by} {until}", by=by)
+        self._event("paused", say("paused by {by} until resumed", by=by) if seconds is None else
+                    say("paused by {by} for {time}", by=by, time=durations.show(seconds)), by=by)
         self.evaluate()
 
     def _set_pause(self, pause: Optional[Term]) -> None:
@@ -397,11 +399,11 @@ class Guard:
         if self.memory.pause is None:
             return False
         self._set_pause(None)
-        self._resumed(by)
+        self._resumed(by, say("resumed by {by}", by=by))
         return True
 
-    def _resumed(self, by: str) -> None:
-        self._event("resumed", f"resumed by {by}", by=by)
+    def _resumed(self, by: str, said: str) -> None:
+        self._event("resumed", said, by=by)
         self.runs.look()
 
 

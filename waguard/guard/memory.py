@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Optional
 
 from waguard.decide import lease as leases
@@ -11,6 +12,7 @@ from waguard.decide.lease import Lease
 from waguard.decide.restart import PolicyState
 from waguard.decide.term import Term
 from waguard.guard.store import Store
+from waguard.i18n import say
 
 ACTORS = ("waguard", "systemd", "admin")
 _COUNTERS = ("agent_exits", "restart_attempts", "restart_failures", "conf_changes")
@@ -55,13 +57,16 @@ class Memory:
         data = self._store.load()
         same_boot = bool(self.boot_id) and data.get("boot_id") == self.boot_id
 
+        kept: list[Optional[Path]] = []
+
         def take(name: str, read: Callable[[Any], None]) -> None:
             if data.get(name) is None:
                 return
             try:
                 read(data[name])
             except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
-                warn(f"the remembered {name} cannot be used and is left out ({type(error).__name__}: {error})")
+                kept.extend([] if kept else [self._store.keep_loaded()])
+                warn(_left_out(name, error, kept[0]))
 
         take("policy", lambda value: self._take_policy(value, data, same_boot, now, wall))
         take("lease", lambda value: setattr(self, "lease", leases.from_json(value)))
@@ -82,3 +87,11 @@ class Memory:
             saved = now - max(0.0, wall - float(data["wall"]))
             policy = restart.rebase(policy, saved - float(data["now"]))
         self.policy = policy
+
+
+def _left_out(name: str, error: Exception, kept: Optional[Path]) -> str:
+    if kept is None:
+        return say("the remembered {name} cannot be used and is left out ({kind}: {error})",
+                   name=name, kind=type(error).__name__, error=error)
+    return say("the remembered {name} cannot be used and is left out ({kind}: {error}); the file is kept as {path}",
+               name=name, kind=type(error).__name__, error=error, path=kept)

@@ -10,6 +10,7 @@ from waguard import __version__, durations, settings
 from waguard.guard.events import Event, History
 from waguard.guard.guard import Guard
 from waguard.guard.sockets import refused
+from waguard.i18n import say
 from waguard.varlink import Call, Connection, Interface, Method, RemoteError, Service, invalid_parameter
 
 DESCRIPTION = Path(__file__).parent.parent / "data" / "io.waguard.varlink"
@@ -61,7 +62,7 @@ class Methods:
         """Anybody may ask, and a visit takes seconds: so all who ask share one, and who has gone is forgotten at once."""
         visits = self._guard.visits
         if visits is None:
-            raise refused("this guard has no doctor")
+            raise refused(say("this guard has no doctor"))
         if call.oneway:
             return
         self._patients = [known for known in self._patients if not known[0].closed]
@@ -79,7 +80,7 @@ class Methods:
     def _visit_is_over(self, problem: str) -> None:
         patients, self._patients, self._visiting = self._patients, [], False
         patients = [known for known in patients if not known[0].closed]
-        error = refused(problem, "waguardctl doctor --local looks without the guard")
+        error = refused(problem, say("waguardctl doctor --local looks without the guard"))
         diagnosis = self._diagnosis() if patients and not problem else {}
         for connection, call in patients:
             if problem:
@@ -104,8 +105,9 @@ class Methods:
         if on and not forever:
             seconds = rules.default_lease if seconds is None else seconds
             if not 1 <= seconds <= rules.longest_lease:
-                raise refused(f"a lease has to last from 1 s to {durations.show(rules.longest_lease)} (verbose.longest_lease)",
-                              "use --forever for a lease that only ends when it is given back")
+                raise refused(say("a lease has to last from 1 s to {longest} (verbose.longest_lease)",
+                                  longest=durations.show(rules.longest_lease)),
+                              say("use --forever for a lease that only ends when it is given back"))
         warnings = _sas_warning(self._snapshot()) if on else []
 
         def answer(message: str, refusal: str) -> None:
@@ -113,8 +115,9 @@ class Methods:
                 connection.error(call, "io.waguard.Refused", {"reason": refusal, "hint": ""})
             else:
                 pending = guard.memory.policy.request is not None
-                connection.reply(call, {"message": message + ("; the agent is restarted to read it" if pending else ""),
-                                        "warnings": warnings})
+                connection.reply(call, {
+                    "message": say("{said}; the agent is restarted to read it", said=message) if pending else message,
+                    "warnings": warnings})
             self.settle(connection)
 
         if on:
@@ -127,27 +130,28 @@ class Methods:
 
         def answer(refusal: str) -> None:
             if refusal:
-                error = refused(refusal, "" if force else "waguardctl restart --force does it all the same")
+                error = refused(refusal, "" if force else say("waguardctl restart --force does it all the same"))
                 connection.error(call, error.name, error.parameters)
             else:
-                connection.reply(call, {"message": "the agent is being restarted"})
+                connection.reply(call, {"message": say("the agent is being restarted")})
             self.settle(connection)
 
-        self._guard.ask_restart(f"asked for by {self.who(connection)}", force, answer)
+        self._guard.ask_restart(say("asked for by {who}", who=self.who(connection)), force, answer)
 
     def pause(self, connection: Connection, call: Call) -> None:
         seconds = _number(call, "seconds")
         if seconds is not None and not 1 <= seconds <= _YEAR:
-            raise refused(f"a pause has to last from 1 s to {durations.show(_YEAR)}",
-                          "without a time it lasts until waguardctl resume")
+            raise refused(say("a pause has to last from 1 s to {longest}", longest=durations.show(_YEAR)),
+                          say("without a time it lasts until waguardctl resume"))
         self._guard.pause(seconds, self.who(connection))
-        until = "until waguardctl resume" if seconds is None else f"for {durations.show(seconds)}"
-        connection.reply(call, {"message": f"paused {until}: nothing is started or restarted"})
+        connection.reply(call, {"message": say(
+            "paused until waguardctl resume: nothing is started or restarted") if seconds is None else say(
+            "paused for {time}: nothing is started or restarted", time=durations.show(seconds))})
 
     def resume(self, connection: Connection, call: Call) -> None:
         if not self._guard.resume(self.who(connection)):
-            raise refused("waguard is not paused")
-        connection.reply(call, {"message": "waguard works again"})
+            raise refused(say("waguard is not paused"))
+        connection.reply(call, {"message": say("waguard works again")})
 
     def _tell_followers(self, event: Event) -> None:
         for key, (connection, call) in list(self._followers.items()):
@@ -163,8 +167,8 @@ def _order(method: Method) -> Method:
         try:
             method(connection, call)
         except OSError as error:
-            raise refused(f"the guard's state cannot be written: {error.strerror}",
-                          "is the file system of /run/waguard full?") from error
+            raise refused(say("the guard's state cannot be written: {error}", error=error.strerror),
+                          say("is the file system of /run/waguard full?")) from error
 
     return guarded
 
@@ -200,5 +204,6 @@ def _sas_warning(snapshot: Mapping[str, Any]) -> list[str]:
     version = versions.try_parse(told["goal_state"] or told["daemon"])
     if version is not None and versions.generation(version).log_redacts_sas:
         return []
-    which = f"agent {version}" if version else "an agent before 2.14"
-    return [f"{which} writes SAS tokens to its log in clear when verbose: keep the log to yourself"]
+    return [say("agent {version} writes SAS tokens to its log in clear when verbose: keep the log to yourself", version=version)
+            if version else
+            say("an agent before 2.14 writes SAS tokens to its log in clear when verbose: keep the log to yourself")]

@@ -16,6 +16,7 @@ from waguard.decide import restart
 from waguard.guard.loop import Loop
 from waguard.guard.memory import Memory
 from waguard.guard.sources import Sources
+from waguard.i18n import say
 from waguard.judge import liveness
 from waguard.observe import Known, Observation
 from waguard.observe.process import Process
@@ -115,7 +116,7 @@ class Runs:
     def _seen(self, observation: Observation[UnitState]) -> None:
         sources = self._sources
         if isinstance(observation, Known) and sources.known_unit is None and observation.value.loaded:
-            self._event("agent-found", f"watching {observation.value.name}", unit=observation.value.name)
+            self._event("agent-found", say("watching {unit}", unit=observation.value.name), unit=observation.value.name)
         sources.unit = observation
         if not isinstance(observation, Known):
             if self._ended is not None:
@@ -148,9 +149,10 @@ class Runs:
         if self.acting:
             return
         if liveness.stopped(self._sources.evidence(), unit):
-            self._event("agent-stopped", f"the agent's daemon {ended.pid} was stopped on request", pid=ended.pid)
+            self._event("agent-stopped", say("the agent's daemon {pid} was stopped on request", pid=ended.pid), pid=ended.pid)
         else:
-            self._count_exit(f"the agent's daemon {ended.pid} ended by itself ({liveness.how(unit)})", ended.pid)
+            self._count_exit(say("the agent's daemon {pid} ended by itself ({said_how})", pid=ended.pid,
+                                 said_how=liveness.how(unit)), ended.pid)
 
     def _count_exit(self, message: str, pid: int) -> None:
         self._memory.count("agent_exits")
@@ -164,12 +166,14 @@ class Runs:
         actor, times = self._actor(unit)
         ended, self._ended = self._ended, None
         if ended is not None and actor == "systemd":
-            self._count_exit(f"the agent's daemon {ended.pid} ended by itself", ended.pid)
+            self._count_exit(say("the agent's daemon {pid} ended by itself", pid=ended.pid), ended.pid)
         memory.run, memory.n_restarts = unit.invocation, unit.n_restarts
         if actor:
             memory.count_restart(actor, times)
-            self._event("agent-started", f"the agent runs again as pid {unit.main_pid}, started by "
-                        f"{'an administrator' if actor == 'admin' else actor}", pid=unit.main_pid, actor=actor)
+            self._event("agent-started", say(
+                "the agent runs again as pid {pid}, started by an administrator", pid=unit.main_pid) if actor == "admin" else say(
+                "the agent runs again as pid {pid}, started by {actor}", pid=unit.main_pid, actor=actor),
+                pid=unit.main_pid, actor=actor)
         if memory.policy.intent is None and memory.policy.verification is None:
             memory.policy = restart.restarted_by_others(memory.policy)
         self._save()

@@ -12,10 +12,11 @@ from waguard import __version__, durations
 from waguard.act.service import ServiceManager
 from waguard.decide import lease as leases
 from waguard.decide import restart, term
-from waguard.guard import journal
+from waguard.guard import journal, words
 from waguard.guard.events import History
 from waguard.guard.guard import Guard
 from waguard.guard.visited import Visited, places
+from waguard.i18n import say
 from waguard.judge.catalogue import CATALOGUE, Severity
 from waguard.judge.diagnosis import finding_json
 from waguard.judge.evidence import Evidence
@@ -87,17 +88,17 @@ def _backend(manager: ServiceManager) -> str:
 def _verdict(guard: Guard, evidence: Evidence, live: Optional[Liveness]) -> dict[str, Any]:
     """The gravest finding decides the level; a rest or a pause is said first."""
     if live is None:
-        return {"level": "unknown", "summary": "the guard has only just started"}
+        return {"level": "unknown", "summary": say("the guard has only just started")}
     worst = {item.finding.entry.severity for item in guard.book.standing()}
     level = "critical" if Severity.CRITICAL in worst else "warning" if Severity.WARNING in worst else "ok"
     if live.state is AgentState.UNKNOWN:
         level = "unknown"
-    summary = f"agent is {live.state.value}: {live.why_at(evidence.now)}"
+    summary = words.verdict(live.state, live.why_at(evidence.now))
     grave = next(iter(guard.book.standing()), None)
     if live.state in (AgentState.RUNNING, AgentState.BUSY) and level in ("critical", "warning") and grave is not None:
-        summary = f"agent is {live.state.value}, but {grave.finding.entry.summary}"
+        summary = words.but(live.state, grave.finding.entry.summary)
     if guard.memory.pause is not None:
-        summary = f"paused; {summary}"
+        summary = say("paused; {said_summary}", said_summary=summary)
     return {"level": level, "summary": summary}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Optional
 
 from waguard.guard.loop import Loop
+from waguard.i18n import say
 from waguard.varlink import Connection, Peer, RemoteError, Service, peer_of
 
 _CLIENTS = 128
@@ -66,8 +67,9 @@ class Listener:
         try:
             os.chown(self._path, -1, grp.getgrnam(group).gr_gid)
         except (KeyError, PermissionError) as error:
-            why = "there is no such group" if isinstance(error, KeyError) else "waguardd is not a member of it"
-            self._warn(f"{self._path}: group {group} cannot be given access: {why}")
+            why = say("there is no such group") if isinstance(error, KeyError) else say("waguardd is not a member of it")
+            self._warn(say("{path}: group {group} cannot be given access: {said_why}",
+                           path=self._path, group=group, said_why=why))
 
     def _watch(self) -> None:
         if self._socket.fileno() >= 0:
@@ -84,7 +86,7 @@ class Listener:
                 self._loop.unwatch(self._socket.fileno())
                 self._loop.after(_PAUSE, self._watch)
                 if not self._troubled:
-                    self._warn(f"{self._path}: nobody can be let in: {error.strerror}")
+                    self._warn(say("{path}: nobody can be let in: {error}", path=self._path, error=error.strerror))
                 self._troubled = True
                 return
             self._troubled = False

@@ -9,6 +9,7 @@ from typing import Optional
 
 from waguard.agent import processes
 from waguard.guard.loop import Loop
+from waguard.i18n import say
 from waguard.observe import process
 from waguard.observe.process import Process
 
@@ -99,7 +100,7 @@ class Track:
             self._look(main_pid)
             self.problem = ""
         except OSError as error:
-            self.problem = f"/proc cannot be read: {error.strerror}"
+            self.problem = say("/proc cannot be read: {error}", error=error.strerror)
 
     def _look(self, main_pid: int) -> None:
         self._main_pid = main_pid

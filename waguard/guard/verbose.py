@@ -21,13 +21,19 @@ from waguard.decide.lease import Lease, Phase
 from waguard.decide.term import Moment
 from waguard.guard.loop import Loop
 from waguard.guard.workers import TimedOut, Worker
+from waguard.i18n import message, say
 from waguard.observe import freeze
 
 Answer = Callable[[str, str], None]
 """``answer(message, refusal)``: exactly one of the two is not empty."""
 
 _DURABLE_WITHIN = 10.0
+_TAKEN_BACK = message("the file system did not take the write in time (is a backup freezing it?); "
+                      "it is taken back as soon as that is over")
+_TRIED_AGAIN = message("the file system did not take the write in time (is a backup freezing it?); the guard goes on trying")
 _AGAIN = 60.0
+_BUSY = message("another change of waagent.conf is under way")
+_TURNED_ON = message("verbose logging was turned on")
 
 
 @dataclass(frozen=True)
@@ -60,22 +66,22 @@ class Verbose:
     def turn_on(self, seconds: Optional[float], restart: bool, by: str, answer: Answer) -> None:
         """Begin a lease, or give a running one a new end."""
         if self.busy:
-            answer("", "another change of waagent.conf is under way")
+            answer("", _BUSY)
         elif self.lease is not None and self.lease.phase is Phase.ACTIVE:
             self._extend(self.lease, seconds, by, answer)
         elif self.lease is not None:
-            answer("", "an earlier lease is still being ended")
+            answer("", say("an earlier lease is still being ended"))
         else:
             self._grant(seconds, restart, by, answer)
 
     def turn_off(self, by: str, answer: Answer) -> None:
         """End the lease now."""
         if self.busy:
-            answer("", "another change of waagent.conf is under way")
+            answer("", _BUSY)
         elif self.lease is None:
-            answer("", "there is no verbose lease; a Logs.Verbose=y that was set by hand is left to that hand")
+            answer("", say("there is no verbose lease; a Logs.Verbose=y that was set by hand is left to that hand"))
         else:
-            self._end(f"given back by {by}", answer)
+            self._end(say("given back by {by}", by=by), answer)
 
     def tick(self) -> None:
         """End the lease when it is due, and try again what failed before."""
@@ -83,9 +89,9 @@ class Verbose:
         if lease is None or self.busy or moment.now < self._retry_at:
             return
         if lease.phase is not Phase.ACTIVE:
-            self._end("what was under way is brought to its end", _nobody)
+            self._end(say("what was under way is brought to its end"), _nobody)
         elif term.over(lease.term, moment):
-            self._end("its time is over", _nobody)
+            self._end(say("its time is over"), _nobody)
 
     def recover(self) -> None:
         """After a start of the guard: find out how far a lease had come, by what the file says."""
@@ -109,8 +115,9 @@ class Verbose:
         if edited:
             # In another boot the agent has started since, and has read it.
             if lease.restart and lease.term.boot_id == self._hooks.moment().boot_id:
-                self._hooks.want_restart("verbose logging was turned on")
-            self._hooks.event("verbose-on", f"verbose logging is on, granted before the guard's own restart, by {lease.by}")
+                self._hooks.want_restart(_TURNED_ON)
+            self._hooks.event("verbose-on", say("verbose logging is on, granted before the guard's own restart, by {by}",
+                                                by=lease.by))
         self._save()
 
     def _extend(self, lease: Lease, seconds: Optional[float], by: str, answer: Answer) -> None:
@@ -119,10 +126,11 @@ class Verbose:
             self._hooks.save(None)
         except OSError as error:
             self.lease = lease
-            answer("", f"the new end could not be written down: {error.strerror}")
+            answer("", say("the new end could not be written down: {error}", error=error.strerror))
             return
-        self._hooks.event("verbose-on", f"the verbose lease was given a new end: {_until(seconds)}", by=by)
-        answer(f"verbose logging was on already; it now stays on {_until(seconds)}", "")
+        said = say("the verbose lease was given a new end: {said_term}", said_term=_until(seconds))
+        self._hooks.event("verbose-on", said, by=by)
+        answer(say("verbose logging was on already; it now stays on {said_term}", said_term=_until(seconds)), "")
 
     def _grant(self, seconds: Optional[float], restart: bool, by: str, answer: Answer) -> None:
         moment, path = self._hooks.moment(), self._hooks.conf_path()
@@ -131,10 +139,13 @@ class Verbose:
             original = confwrite.read(path)
             parsed = conf.parse(original.data)
             if parsed.error:
-                raise confwrite.Refused(f"{path}: {parsed.error}")
+                empty = say("{path}: the file is empty, and the agent refuses to start without a configuration", path=path)
+                unclear = say("{path}: the file is not valid UTF-8, and the agent refuses to start with it", path=path)
+                raise confwrite.Refused(empty if parsed.empty else unclear)
             if parsed.switch(leases.KEY):
                 line = parsed.effective(leases.KEY).line
-                raise confwrite.Refused(f"{leases.KEY}=y stands in {path}:{line} already, set by hand; nothing to lease")
+                raise confwrite.Refused(say("{key}=y stands in {place} already, set by hand; nothing to lease", key=leases.KEY,
+                                            place=f"{path}:{line}"))
             edit = confedit.set_value(original.data, leases.KEY, leases.VALUE)
             trouble = self._durably(Lease(str(path), replace(edit, data=b""), Phase.GRANTING, moment.wall,
                                           term.of(seconds, moment), restart, by))
@@ -145,15 +156,16 @@ class Verbose:
 
         def done(_result: object, error: Optional[BaseException]) -> None:
             if error is not None:
-                self._failed(error, answer, "verbose logging could not be turned on")
+                self._failed(error, answer, on=True)
                 return
             assert self.lease is not None
             self.lease, self._told = replace(self.lease, phase=Phase.ACTIVE), False
             if restart:
-                self._hooks.want_restart("verbose logging was turned on")
+                self._hooks.want_restart(_TURNED_ON)
             self._save()
-            self._hooks.event("verbose-on", f"verbose logging is on {_until(seconds)}, asked for by {by}", by=by)
-            answer(f"verbose logging is on {_until(seconds)}", "")
+            said = say("verbose logging is on {said_term}, asked for by {by}", said_term=_until(seconds), by=by)
+            self._hooks.event("verbose-on", said, by=by)
+            answer(say("verbose logging is on {said_term}", said_term=_until(seconds)), "")
 
         self._worker.run(work, 2 * _DURABLE_WITHIN, done)
 
@@ -186,38 +198,37 @@ class Verbose:
 
         def done(result: object, error: Optional[BaseException]) -> None:
             if error is not None:
-                self._failed(error, answer, "verbose logging could not be turned off")
+                self._failed(error, answer, on=False)
                 return
             self.lease, self._told = None, False
             self._ended(str(result), lease, why)
             self._save()
-            answer({"restored": "verbose logging is off; the line is as it was",
-                    "superseded": f"{lease.path}: {leases.KEY} was edited by somebody else during the lease; it is left as it is",
-                    }.get(str(result), f"{lease.path} is gone, so there is nothing to put back"), "")
+            answer(_off(str(result), lease.path), "")
 
         self._worker.run(work, 2 * _DURABLE_WITHIN, done)
 
     def _ended(self, result: str, lease: Lease, why: str) -> None:
         if result != "restored":
-            what = "is gone" if result == "gone" else f"has another {leases.KEY} line than the leased one, which is left as it is"
-            self._hooks.event("verbose-superseded", f"the verbose lease is over without effect: {lease.path} {what}")
+            said = say("{path} is gone", path=lease.path) if result == "gone" else say(
+                "{path} has another {key} line than the leased one, which is left as it is", path=lease.path, key=leases.KEY)
+            self._hooks.event("verbose-superseded", say("the verbose lease is over without effect: {said}", said=said))
             return
         # If the agent never came to read the leased line, it need not be restarted to forget it.
         if not self._hooks.drop_restart() and lease.restart:
-            self._hooks.want_restart("verbose logging was turned off")
-        self._hooks.event("verbose-off", f"verbose logging is off again: {why}")
+            self._hooks.want_restart(say("verbose logging was turned off"))
+        self._hooks.event("verbose-off", say("verbose logging is off again: {said_why}", said_why=why))
 
-    def _failed(self, error: BaseException, answer: Answer, what: str) -> None:
+    def _failed(self, error: BaseException, answer: Answer, on: bool) -> None:
         said = str(error) or type(error).__name__
         granting = self.lease is not None and self.lease.phase is Phase.GRANTING
         if isinstance(error, TimedOut):
-            later = "it is taken back as soon as that is over" if granting else "the guard goes on trying"
-            said = f"the file system did not take the write in time (is a backup freezing it?); {later}"
+            said = _TAKEN_BACK if granting else _TRIED_AGAIN
         elif granting:
             self.lease = None
             self._save()
         if not self._told or answer is not _nobody:
-            self._hooks.event("verbose-trouble", f"{what}: {said}")
+            self._hooks.event("verbose-trouble", say("verbose logging could not be turned on: {said}", said=said) if on else
+                              say("verbose logging could not be turned off: {said}", said=said))
         self._told = self.lease is not None
         self._retry_at = self._hooks.moment().now + _AGAIN if self._told else 0.0
         answer("", said)
@@ -232,12 +243,12 @@ class Verbose:
             try:
                 self._hooks.save(settled.set)
             except OSError as error:
-                trouble.append(f"the lease could not be written down: {error.strerror}")
+                trouble.append(say("the lease could not be written down: {error}", error=error.strerror))
                 settled.set()
 
         self._loop.soon(save)
         if not settled.wait(_DURABLE_WITHIN):
-            return "the lease could not be written down in time (is the disk frozen or full?)"
+            return say("the lease could not be written down in time (is the disk frozen or full?)")
         return "".join(trouble)
 
     def _save(self) -> None:
@@ -245,7 +256,8 @@ class Verbose:
         try:
             self._hooks.save(None)
         except OSError as error:
-            self._hooks.event("verbose-trouble", f"the lease's state could not be written down: {error.strerror}")
+            said = say("the lease's state could not be written down: {error}", error=error.strerror)
+            self._hooks.event("verbose-trouble", said)
 
     def _replace(self, original: confwrite.Original, data: bytes) -> None:
         self.own_mark = _mark(data)
@@ -258,7 +270,16 @@ def _mark(data: bytes) -> tuple[int, int]:
 
 
 def _until(seconds: Optional[float]) -> str:
-    return "until it is turned off" if seconds is None else f"for {durations.show(seconds)}"
+    return say("until it is turned off") if seconds is None else say("for {time}", time=durations.show(seconds))
+
+
+def _off(result: str, path: str) -> str:
+    """What who gave the lease back is told."""
+    if result == "restored":
+        return say("verbose logging is off; the line is as it was")
+    if result == "superseded":
+        return say("{path}: {key} was edited by somebody else during the lease; it is left as it is", path=path, key=leases.KEY)
+    return say("{path} is gone, so there is nothing to put back", path=path)
 
 
 def _nobody(_message: str, _refusal: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
+from waguard.i18n import say
 from waguard.judge import diagnosis
 from waguard.judge.case import Part, part_of
 from waguard.judge.catalogue import Finding
@@ -153,7 +154,7 @@ class Visited:
     def __init__(self, guard: Guard) -> None:
         told = _told(guard)
         self.doctor: Optional[dict[str, Any]] = None
-        self.backup: dict[str, Any] = {"ready": None, "says": "not looked at yet", "causes": [], "link": None}
+        self.backup: dict[str, Any] = {"ready": None, "says": say("not looked at yet"), "causes": [], "link": None}
         if told is not None:
             whole = diagnose(guard)
             self.backup = {name: whole["backup"][name] for name in self.backup}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from waguard.guard.loop import Loop, Timer
+from waguard.i18n import say
 
 Done = Callable[[Any, Optional[BaseException]], None]
 
@@ -66,7 +67,8 @@ class Worker:
                 result, error = None, caught
             self._loop.soon(lambda: finish(result, error))
 
-        timer: Timer = self._loop.after(timeout, lambda: answer(None, TimedOut(f"no answer within {timeout:g} s")))
+        late = say("no answer within {seconds:g} s", seconds=timeout)
+        timer: Timer = self._loop.after(timeout, lambda: answer(None, TimedOut(late)))
         self._work.append(work)
         self._ready.release()
         return True

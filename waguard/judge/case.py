@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 from waguard.agent.facts import AgentFacts
+from waguard.i18n import say
 from waguard.judge.catalogue import CATALOGUE, Finding
 from waguard.observe import Observation, Unknown
 from waguard.settings import Settings
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from waguard.observe.snapshots import Snapshots
     from waguard.observe.software import Software
 
-NOT_LOOKED = Unknown("not looked at", 0.0)
+NOT_LOOKED = Unknown(say("not looked at"), 0.0)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Optional
 
+from waguard.i18n import message
+
 
 class Severity(str, Enum):
     """How bad. CRITICAL: the next backup fails. WARNING: it may, or somebody has to act. INFO: worth knowing."""
@@ -26,15 +28,19 @@ class Link(str, Enum):
     """The links of a backup, in their order; the value says how a broken one looks."""
 
     NONE = ""
-    GOAL_STATE = "the agent does not receive or process the goal state"
-    EXTENSION = "the agent cannot load or run the backup extension"
-    RESULT = "the backup extension does not come to a result"
-    REPORT = "the agent cannot report the snapshot's status"
+    GOAL_STATE = message("the agent does not receive or process the goal state")
+    EXTENSION = message("the agent cannot load or run the backup extension")
+    RESULT = message("the backup extension does not come to a result")
+    REPORT = message("the agent cannot report the snapshot's status")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One kind of finding. ``remedy`` may use the words of PLACES in braces; what a place is not known for stays a word."""
+    """One kind of finding. ``remedy`` may use the words of PLACES in braces; what a place is not known for stays a word.
+
+    So that a remedy that was filled in is found again by what was written here (i18n.py), a place that comes again has a number
+    behind it, ``{path2}``, and one whose text may be a message has ``said_`` before it. Neither is part of its name.
+    """
 
     id: str
     severity: Severity
@@ -55,10 +61,10 @@ _ENTRIES = (
     Entry("agent-not-installed", Severity.CRITICAL, 2, "the Azure Linux agent is not installed",
           "Neither walinuxagent.service nor waagent.service exists, so nothing on this VM answers Azure: no backup, no "
           "extension and no patching works.",
-          "{install}", link=Link.GOAL_STATE, blocks=True),
+          "{said_install}", link=Link.GOAL_STATE, blocks=True),
     Entry("agent-not-running", Severity.CRITICAL, 2, "the agent is not running",
           "The agent's daemon ended and nobody asked for it. waguard starts it again, at once and then at a growing pace.",
-          "systemctl status {unit}; journalctl -u {unit} -n 50; tail {log}", link=Link.GOAL_STATE, blocks=True),
+          "systemctl status {unit}; journalctl -u {unit2} -n 50; tail {log}", link=Link.GOAL_STATE, blocks=True),
     Entry("agent-hung", Severity.CRITICAL, 2, "the agent is alive but its loop does not turn",
           "The status file has not been written for long, no extension is being worked on, the wire server answers, and a "
           "second sign (heartbeat line or CPU time of the handler) stands still too. waguard restarts the service, within its "
@@ -71,14 +77,14 @@ _ENTRIES = (
     Entry("agent-crash-loop", Severity.CRITICAL, 2, "the agent ends again and again",
           "Several ends within a quarter of an hour. Common causes: Python was upgraded or removed under the agent, its package"
           " is half-installed, waagent.conf is empty.",
-          "journalctl -u {unit} -n 50; tail -n 50 {log}; {reinstall}", link=Link.GOAL_STATE),
+          "journalctl -u {unit} -n 50; tail -n 50 {log}; {said_reinstall}", link=Link.GOAL_STATE),
     Entry("agent-restart-exhausted", Severity.CRITICAL, 2, "the ration of restarts is used up",
           "The agent is alive and of no use, and it has been restarted as often as the ration allows without lasting success. "
           "Each restart runs every extension's enable command again, so more of them would do harm.",
           "find the cause in {log}; then waguardctl restart --force", link=Link.GOAL_STATE),
     Entry("agent-masked", Severity.CRITICAL, 2, "the agent's unit is masked",
           "An administrator masked the unit: it cannot be started, also not at the next boot. waguard keeps its hands off.",
-          "if that is not wanted: systemctl unmask {unit} && systemctl enable --now {unit}", link=Link.GOAL_STATE, blocks=True),
+          "if that is not wanted: systemctl unmask {unit} && systemctl enable --now {unit2}", link=Link.GOAL_STATE, blocks=True),
     Entry("agent-disabled", Severity.WARNING, 2, "the agent's unit is disabled",
           "The agent will not come up at the next boot. Package updates have been seen to do this (WALinuxAgent #2646). If it is "
           "down it stays down: waguard keeps its hands off a disabled unit.",
@@ -103,7 +109,7 @@ _ENTRIES = (
           "restore {conf} from the package or from a backup, then systemctl restart {unit}", link=Link.GOAL_STATE, blocks=True),
     Entry("conf-unreadable", Severity.WARNING, 2, "waagent.conf cannot be read",
           "The file is there, but it could not be read, or the agent refuses it; see the evidence.",
-          "ls -lZ {conf}; chmod 0644 {conf}", link=Link.GOAL_STATE),
+          "ls -lZ {conf}; chmod 0644 {conf2}", link=Link.GOAL_STATE),
     Entry("extensions-disabled", Severity.CRITICAL, 2, "extensions are switched off",
           "Extensions.Enabled=n: the agent runs but works on no extension, so no snapshot can be taken.",
           "set Extensions.Enabled=y in {conf}, then waguardctl restart", link=Link.EXTENSION, blocks=True),
@@ -126,21 +132,22 @@ _ENTRIES = (
     Entry("agent-version-unsupported", Severity.CRITICAL, 2, "Azure no longer supports this version of the agent",
           "The goal state agent, the one whose version counts, is older than 2.2.53.1, the oldest that Azure supports since "
           "July 2022.",
-          "{upgrade}", link=Link.GOAL_STATE),
+          "{said_upgrade}", link=Link.GOAL_STATE),
     Entry("agent-behind-distro", Severity.WARNING, 2, "the distribution has a newer agent",
           "The package manager's own lists offer a newer version of the agent's package than the one installed.",
-          "{upgrade}"),
+          "{said_upgrade}"),
     Entry("agent-behind-upstream", Severity.INFO, 2, "there is a newer release of the agent",
           "WALinuxAgent has released a newer version. The distribution's package may carry its fixes all the same, and an older"
           " number is no fault by itself.",
-          "waguardctl versions; upgrade from the distribution only: {upgrade}"),
+          "waguardctl versions; upgrade from the distribution only: {said_upgrade}"),
     Entry("agent-version-disabled", Severity.WARNING, 2, "the agent has disabled a version of itself",
           "A downloaded version of the agent failed and is marked as never to be used again, so an older one runs instead.",
-          "see why in {path}; when the cause is gone: mv {path} {path}.seen, then waguardctl restart"),
+          "see why in {path}; when the cause is gone: mv {path2} {path3}.seen, then waguardctl restart"),
     Entry("agent-autoupdate-off", Severity.INFO, 2, "the agent does not update itself",
           "AutoUpdate.UpdateToLatestVersion=n, or AutoUpdate.Enabled=n where that one is not set: the VM stays at the package's"
           " version.",
-          "set AutoUpdate.UpdateToLatestVersion=y in {conf}, then waguardctl restart; or keep the package up to date: {upgrade}"),
+          "set AutoUpdate.UpdateToLatestVersion=y in {conf}, then waguardctl restart; or keep the package up to date: "
+          "{said_upgrade}"),
     Entry("conf-unknown-key", Severity.INFO, 2, "waagent.conf has a key that the agent does not read",
           "The line has no effect; a misspelt key leaves the setting at its default.",
           "waguardctl lint"),
@@ -183,7 +190,7 @@ _ENTRIES = (
           "tail -n 50 {log_dir}/{handler}/CommandExecution.log; repair or uninstall it in the portal (VM, Extensions)"),
     Entry("extension-cannot-load", Severity.CRITICAL, 3, "the agent cannot load or run the backup extension",
           "The backup extension is there, but its commands fail or never ran to their end.",
-          "tail -n 50 {log_dir}/{handler}/shell.log {log_dir}/{handler}/CommandExecution.log; then in the portal: VM, "
+          "tail -n 50 {log_dir}/{handler}/shell.log {log_dir2}/{handler2}/CommandExecution.log; then in the portal: VM, "
           "Extensions, VMSnapshotLinux, Uninstall; the next backup installs it anew", link=Link.EXTENSION, blocks=True),
     Entry("extension-upgrade-failed", Severity.WARNING, 3, "the upgrade of an extension failed",
           "HandlerState is FailedUpgrade: the old version could not be disabled or updated. The agent tries again with a full "
@@ -210,7 +217,7 @@ _ENTRIES = (
     Entry("snapshot-no-result", Severity.CRITICAL, 4, "the last snapshot request has no result",
           "The newest settings of the backup extension have no status of their own, or still hold what the extension removes "
           "when it begins: it never ran, or never got that far.",
-          "tail -n 50 {log_dir}/{handler}/CommandExecution.log {log_dir}/{handler}/shell.log; tail -n 50 {log}",
+          "tail -n 50 {log_dir}/{handler}/CommandExecution.log {log_dir2}/{handler2}/shell.log; tail -n 50 {log}",
           link=Link.RESULT, blocks=True),
     Entry("backup-overdue", Severity.WARNING, 4, "there was no backup for longer than usual",
           "The time since the last successful snapshot is more than one and a half times the interval seen before, and longer "
@@ -226,10 +233,10 @@ _ENTRIES = (
           "umount -l {mount}, or onlyLocalFilesystems=True under [SnapshotThread] in /etc/azure/vmbackup.conf"),
     Entry("disk-full", Severity.CRITICAL, 4, "a filesystem that the agent needs is full",
           "The agent swallows errors of writing: its log falls silent and its state files vanish.",
-          "df -h {mount}; du -xh --max-depth=2 {mount} | sort -h | tail", link=Link.RESULT, blocks=True),
+          "df -h {mount}; du -xh --max-depth=2 {mount2} | sort -h | tail", link=Link.RESULT, blocks=True),
     Entry("inodes-exhausted", Severity.CRITICAL, 4, "a filesystem that the agent needs has no free inodes",
           "No new file can be made though there is space. Old agents left millions of small files behind.",
-          "df -i {mount}; find {mount} -xdev -type d -size +1M", link=Link.RESULT, blocks=True),
+          "df -i {mount}; find {mount2} -xdev -type d -size +1M", link=Link.RESULT, blocks=True),
     Entry("filesystem-noexec", Severity.CRITICAL, 3, "extensions cannot be executed",
           "The filesystem of the agent's library directory is mounted noexec: every extension command ends with exit status "
           "126.",
@@ -290,6 +297,7 @@ class Finding:
 
 _COMMANDS = frozenset(("install", "upgrade", "reinstall"))
 _PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
+_PLACE = re.compile(r"\{(?:said_)?(\w+?)\d?\}", re.ASCII)
 
 
 def fill(text: str, places: Mapping[str, str]) -> str:
@@ -305,7 +313,7 @@ def fill(text: str, places: Mapping[str, str]) -> str:
         value = places.get(name) or name.upper()
         return value if name in _COMMANDS or _PLAIN.fullmatch(value) else "'" + value.replace("'", "'\\''") + "'"
 
-    return re.sub(r"\{(\w+)\}", filled, text)
+    return _PLACE.sub(filled, text)
 
 
 def reference() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
+from waguard.i18n import message, say
 from waguard.judge import readiness
 from waguard.judge.case import Part
 from waguard.judge.catalogue import Finding, Severity, fill
@@ -15,6 +16,12 @@ from waguard.judge.liveness import AgentState, Liveness
 
 SCHEMA = 1
 _RANKS = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
+_STATES = {
+    AgentState.RUNNING: message("running: {said}"), AgentState.STARTING: message("starting: {said}"),
+    AgentState.PROVISIONING: message("provisioning: {said}"), AgentState.BUSY: message("busy: {said}"),
+    AgentState.DOWN: message("down: {said}"), AgentState.HUNG: message("hung: {said}"),
+    AgentState.HANDLER_MISSING: message("handler-missing: {said}"), AgentState.RESTING: message("resting: {said}"),
+    AgentState.NOT_INSTALLED: message("not-installed: {said}")}
 
 
 def compose(findings: Iterable[tuple[Finding, Optional[float]]], parts: Sequence[Part], azure: Optional[bool],
@@ -36,10 +43,11 @@ def compose(findings: Iterable[tuple[Finding, Optional[float]]], parts: Sequence
 def agent_part(live: Optional[Liveness], now: float, findings: Iterable[Finding]) -> Part:
     """The agent itself, as one part among the others. ``findings``: those that are about it."""
     own = tuple(findings)
+    title = say("Agent")
     if live is None or live.state is AgentState.UNKNOWN:
-        return Part("agent", "Agent", live.why if live is not None else "not looked at yet", None, own)
+        return Part("agent", title, live.why if live is not None else say("not looked at yet"), None, own)
     grave = any(one.entry.severity is not Severity.INFO for one in own)
-    return Part("agent", "Agent", f"{live.state.value}: {live.why_at(now)}", not grave, own)
+    return Part("agent", title, _STATES[live.state].format(said=live.why_at(now)), not grave, own)
 
 
 def finding_json(finding: Finding, since: Optional[float], places: Mapping[str, str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Optional
 
 from waguard.agent.logstate import LogState
 from waguard.agent.versions import AgentVersion
+from waguard.i18n import say
 from waguard.observe import Known, Observation, Unknown
 from waguard.observe.azure import Probe
 from waguard.observe.conf import ConfFacts
@@ -14,7 +15,7 @@ from waguard.observe.libdir import LibDir
 from waguard.observe.process import Process
 from waguard.observe.unit import UnitState
 
-NOT_YET = Unknown("not looked at yet", 0.0)
+NOT_YET = Unknown(say("not looked at yet"), 0.0)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from waguard import durations
+from waguard.i18n import say
 from waguard.judge.catalogue import Finding
 from waguard.judge.evidence import Evidence
 from waguard.judge.liveness import AgentState, Liveness, Rest
@@ -52,15 +53,17 @@ def _agent(evidence: Evidence, live: Liveness, settings: Settings) -> Iterator[F
     if ends >= CRASH_LOOP and (evidence.daemon is None or evidence.now - live.history.exits[-1] < settings.restart.reset_after):
         # Between two starts nobody takes a snapshot; one that was seen working may yet.
         works = live.state in (AgentState.RUNNING, AgentState.BUSY)
-        yield Finding("agent-crash-loop", f"the daemon ended by itself {ends} times within the last 15 minutes", blocks=not works)
+        yield Finding("agent-crash-loop", say("the daemon ended by itself {count} times within the last 15 minutes", count=ends),
+                      blocks=not works)
     if live.state is AgentState.PROVISIONING and evidence.daemon is not None:
         handler = evidence.handler
         since = evidence.now - max(evidence.daemon.started, handler.started if handler is not None else 0.0)
         if since > settings.liveness.provisioning_limit:
             yield Finding("agent-provisioning", live.why)
     if live.blocked:
-        yield Finding("agent-unkillable", f"in state D at {live.history.blocked_looks} looks in a row: {', '.join(live.blocked)}",
-                      (("pid", live.blocked[0].partition("/")[0]),))
+        sleeping = say("in state D at {count} looks in a row: {threads}", count=live.history.blocked_looks,
+                       threads=", ".join(live.blocked))
+        yield Finding("agent-unkillable", sleeping, (("pid", live.blocked[0].partition("/")[0]),))
     if live.suspect:
         yield Finding("status-not-reported", live.why)
 
@@ -74,7 +77,7 @@ def _unit(evidence: Evidence, live: Liveness) -> Iterator[Finding]:
         why = live.why if rests else f"systemctl is-enabled {unit.name}: {unit.file_state}"
         yield Finding("agent-disabled", why, blocks=rests)
     if unit.restart in ("no", "") and not unit.masked:
-        yield Finding("agent-autorestart-missing", f"{unit.name} has Restart={unit.restart or 'no'}")
+        yield Finding("agent-autorestart-missing", say("{unit} has Restart={value}", unit=unit.name, value=unit.restart or "no"))
 
 
 def _conf(evidence: Evidence, standing: Standing) -> Iterator[Finding]:
@@ -91,7 +94,8 @@ def _conf(evidence: Evidence, standing: Standing) -> Iterator[Finding]:
     if not facts.extensions_enabled:
         yield Finding("extensions-disabled", f"{facts.path}: Extensions.Enabled=n")
     if facts.verbose and not standing.leased:
-        yield Finding("verbose-left-on", f"{facts.path}:{facts.verbose_line}: Logs.Verbose=y, and no lease to end it")
+        yield Finding("verbose-left-on", say("{path}:{line}: Logs.Verbose=y, and no lease to end it", path=facts.path,
+                                             line=facts.verbose_line))
 
 
 def _surroundings(evidence: Evidence, live: Liveness) -> Iterator[Finding]:
@@ -100,11 +104,12 @@ def _surroundings(evidence: Evidence, live: Liveness) -> Iterator[Finding]:
         lost = wireserver.value.routable is False
         yield Finding("no-route-to-wireserver" if lost else "wireserver-unreachable", wireserver.value.problem)
     if evidence.disk_blocked_for > _DISK_BLOCKED:
-        yield Finding("filesystem-frozen", f"a write of waguard has been asleep for {durations.show(evidence.disk_blocked_for)}")
+        yield Finding("filesystem-frozen", say("a write of waguard has been asleep for {age}",
+                                               age=durations.show(evidence.disk_blocked_for)))
 
 
 def _guard(standing: Standing) -> Iterator[Finding]:
     if standing.ration_used_up:
-        yield Finding("agent-restart-exhausted", "the agent needs a restart, and the ration is used up")
+        yield Finding("agent-restart-exhausted", say("the agent needs a restart, and the ration is used up"))
     for name, why in standing.failing:
         yield Finding("observer-failing", f"{name}: {why}")

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from waguard import durations
 from waguard.agent import versions
 from waguard.agent.logstate import EndKind, Mark, Phase
+from waguard.i18n import message, say
 from waguard.judge.evidence import Evidence
 from waguard.observe import Known
 from waguard.observe.libdir import LibDir
@@ -109,8 +110,29 @@ class Liveness:
         return self.why
 
 
+_STATUS_FILE, _HEARTBEAT = message("status file"), message("heartbeat line")
+
+
 def _last_seen(ago: float, by: str) -> str:
-    return f"last seen working {durations.show(ago)} ago by its {by}"
+    return say("last seen working {age} ago by its {said_sign}", age=durations.show(ago), said_sign=by)
+
+
+class _Wait(NamedTuple):
+    """What is said of a phase that may take long: of the agent, of its daemon, of its handler."""
+
+    agent: str
+    daemon: str
+    handler: str
+
+
+_WAITS = {
+    Phase.PROVISIONING: _Wait(message("the agent is provisioning"), message("provisioning for {age}"),
+                              message("handler {pid} is provisioning")),
+    Phase.CLOUD_INIT: _Wait(message("the agent is waiting for cloud-init"), message("waiting for cloud-init for {age}"),
+                            message("handler {pid} is waiting for cloud-init")),
+    Phase.PROTOCOL_DETECTION: _Wait(
+        message("the agent is looking for the wire server"), message("looking for the wire server for {age}"),
+        message("handler {pid} is looking for the wire server"))}
 
 
 def judge(evidence: Evidence, history: History, rules: LivenessSettings, boot_grace: float) -> Liveness:
@@ -120,7 +142,7 @@ def judge(evidence: Evidence, history: History, rules: LivenessSettings, boot_gr
         return Liveness(AgentState.UNKNOWN, evidence.unit.why, history)
     unit = evidence.unit.value
     if not unit.loaded:
-        return Liveness(AgentState.NOT_INSTALLED, "neither walinuxagent.service nor waagent.service exists", history)
+        return Liveness(AgentState.NOT_INSTALLED, say("neither walinuxagent.service nor waagent.service exists"), history)
     if unit.active in ("active", "activating", "reloading", "refreshing") and not unit.awaits_restart:
         return _alive(evidence, unit, history, rules)
     return _not_running(evidence, unit, replace(history, suspect_looks=0, handler_missing_since=None), boot_grace)
@@ -177,30 +199,34 @@ def _not_running(evidence: Evidence, unit: UnitState, history: History, boot_gra
 
     name = unit.name
     if unit.masked:
-        return rests(Rest.MASKED, f"{name} is masked by an administrator")
+        return rests(Rest.MASKED, _masked(unit))
     if unit.awaits_restart:
-        return Liveness(AgentState.DOWN, f"{name} ended ({how(unit)}); systemd restarts it", history)
+        return Liveness(AgentState.DOWN, say("{unit} ended ({said_how}); systemd restarts it", unit=name, said_how=how(unit)),
+                        history)
     if evidence.transaction is not None:
         return rests(Rest.PACKAGES, evidence.transaction)
     if unit.disabled:
-        return rests(Rest.DISABLED, f"{name} is disabled" + (" and was stopped" if unit.stopped_on_request else ""))
+        return rests(Rest.DISABLED, say("{unit} is disabled and was stopped", unit=name) if unit.stopped_on_request else
+                     say("{unit} is disabled", unit=name))
     if unit.condition_failed:
-        return rests(Rest.CONDITION, f"{name} has a start condition that does not hold here "
-                                     f"(systemctl show -p Conditions {name})")
+        return rests(Rest.CONDITION, say("{unit} has a start condition that does not hold here "
+                                         "(systemctl show -p Conditions {name})", unit=name, name=name))
     if stopped(evidence, unit):
-        return rests(Rest.STOPPED, f"{name} was stopped on request")
+        return rests(Rest.STOPPED, say("{unit} was stopped on request", unit=name))
     if isinstance(evidence.libdir, Known) and evidence.libdir.value.disable_agent:
         return rests(Rest.SLEEPING, _sleeping(evidence.libdir.value))
     if unit.active == "deactivating":
-        return Liveness(AgentState.DOWN, f"{name} is ending ({how(unit)})", history)
+        return Liveness(AgentState.DOWN, say("{unit} is ending ({said_how})", unit=name, said_how=how(unit)), history)
     if not unit.started_ever and unit.kind == "systemd" and unit.result == "success":
         if not unit.file_state.startswith("enabled"):
-            return rests(Rest.NEVER_STARTED, f"{name} is not enabled ({unit.file_state or 'state unknown'}) "
-                                             "and was not started since boot")
+            return rests(Rest.NEVER_STARTED, say(
+                "{unit} is not enabled ({state}) and was not started since boot", unit=name, state=unit.file_state)
+                if unit.file_state else say("{unit} is not enabled (state unknown) and was not started since boot", unit=name))
         if evidence.now < boot_grace:
-            return rests(Rest.NEVER_STARTED, f"{name} was not started since boot, {durations.show(evidence.now)} ago")
-        return Liveness(AgentState.DOWN, f"{name} is enabled but was not started since boot", history)
-    return Liveness(AgentState.DOWN, f"{name} ended by itself ({how(unit)})", history)
+            return rests(Rest.NEVER_STARTED, say("{unit} was not started since boot, {age} ago", unit=name,
+                                                 age=durations.show(evidence.now)))
+        return Liveness(AgentState.DOWN, say("{unit} is enabled but was not started since boot", unit=name), history)
+    return Liveness(AgentState.DOWN, say("{unit} ended by itself ({said_how})", unit=name, said_how=how(unit)), history)
 
 
 def stopped(evidence: Evidence, unit: UnitState) -> bool:
@@ -217,12 +243,19 @@ def stopped(evidence: Evidence, unit: UnitState) -> bool:
 
 def how(unit: UnitState) -> str:
     """How the main process ended (waitid(2): CLD_EXITED 1, CLD_KILLED 2, CLD_DUMPED 3)."""
-    gave_up = f"; systemd gave up after {unit.n_restarts} restarts" if unit.given_up else ""
     if unit.exit_code == 1:
-        return f"exit status {unit.exit_status}{gave_up}"
-    if unit.exit_code in (2, 3):
-        return f"killed by signal {unit.exit_status}{gave_up}"
-    return f"{unit.result}{gave_up}" if unit.kind == "systemd" else "its process is gone"
+        ended = say("exit status {status}", status=unit.exit_status)
+    elif unit.exit_code in (2, 3):
+        ended = say("killed by signal {signal}", signal=unit.exit_status)
+    elif unit.kind != "systemd":
+        return say("its process is gone")
+    else:
+        ended = unit.result
+    return f"{ended}; {say('systemd gave up after {count} restarts', count=unit.n_restarts)}" if unit.given_up else ended
+
+
+def _masked(unit: UnitState) -> str:
+    return say("{unit} is masked by an administrator", unit=unit.name)
 
 
 def _alive(evidence: Evidence, unit: UnitState, history: History, rules: LivenessSettings) -> Liveness:
@@ -230,21 +263,21 @@ def _alive(evidence: Evidence, unit: UnitState, history: History, rules: Livenes
         return Liveness(AgentState.UNKNOWN, evidence.processes_unknown, history)
     daemon, handler = evidence.daemon, evidence.handler
     if unit.active == "activating" or daemon is None:
-        return Liveness(AgentState.STARTING, f"{unit.name} is starting", replace(history, suspect_looks=0))
+        return Liveness(AgentState.STARTING, say("{unit} is starting", unit=unit.name), replace(history, suspect_looks=0))
     blocked = tuple(f"{process.pid}/{name}" for process in (daemon, handler) if process is not None
                     for name in process.blocked_threads)
-    walls = (f"a thread of the agent is in state D ({', '.join(blocked)})",) if blocked else ()
+    walls = (say("a thread of the agent is in state D ({threads})", threads=", ".join(blocked)),) if blocked else ()
     if isinstance(evidence.libdir, Known) and evidence.libdir.value.disable_agent:
         return Liveness(AgentState.RESTING, _sleeping(evidence.libdir.value), history, rest=Rest.SLEEPING)
     verdict = (_without_handler(evidence, history, rules) if handler is None
                else _with_handler(evidence, replace(history, handler_missing_since=None), rules))
-    masked = (f"{unit.name} is masked by an administrator",) if unit.masked else ()
+    masked = (_masked(unit),) if unit.masked else ()
     return replace(verdict, blocked=blocked if history.blocked_looks >= _UNKILLABLE_LOOKS else (), walls=walls,
                    gates=verdict.gates + masked)
 
 
 def _sleeping(libdir: LibDir) -> str:
-    return f"{libdir.path}/disable_agent makes the daemon sleep for ever"
+    return say("{path}/disable_agent makes the daemon sleep for ever", path=libdir.path)
 
 
 def _without_handler(evidence: Evidence, history: History, rules: LivenessSettings) -> Liveness:
@@ -253,37 +286,29 @@ def _without_handler(evidence: Evidence, history: History, rules: LivenessSettin
     phase = _phase(evidence)
     since = history.handler_missing_since if history.handler_missing_since is not None else evidence.now
     history = replace(history, handler_missing_since=since, suspect_looks=0)
-    if phase:
-        gate = f"the agent is {phase}"
-        return Liveness(AgentState.PROVISIONING, f"{phase} for {durations.show(evidence.now - daemon.started)}", history,
-                        gates=(gate,))
+    if phase is not None:
+        why = _WAITS[phase].daemon.format(age=durations.show(evidence.now - daemon.started))
+        return Liveness(AgentState.PROVISIONING, why, history, gates=(_WAITS[phase].agent,))
     missing = evidence.now - max(since, daemon.started)
     if missing < rules.handler_missing:
-        return Liveness(AgentState.STARTING, f"daemon {daemon.pid} runs, its handler is not there yet "
-                                             f"({durations.show(missing)})", history)
-    return Liveness(AgentState.HANDLER_MISSING,
-                    f"daemon {daemon.pid} has had no handler process for {durations.show(missing)}", history)
+        return Liveness(AgentState.STARTING, say("daemon {pid} runs, its handler is not there yet ({age})", pid=daemon.pid,
+                                                 age=durations.show(missing)), history)
+    return Liveness(AgentState.HANDLER_MISSING, say("daemon {pid} has had no handler process for {age}", pid=daemon.pid,
+                                                    age=durations.show(missing)), history)
 
 
-def _phase(evidence: Evidence) -> str:
-    """What legitimately keeps the daemon from launching a handler; empty for nothing."""
+def _phase(evidence: Evidence) -> Optional[Phase]:
+    """What legitimately keeps the daemon from launching a handler; None for nothing."""
     if isinstance(evidence.libdir, Known) and not evidence.libdir.value.provisioned:
-        return _logged_phase(evidence) or "provisioning"
+        return _logged_phase(evidence) or Phase.PROVISIONING
     return _logged_phase(evidence)
 
 
-def _logged_phase(evidence: Evidence) -> str:
+def _logged_phase(evidence: Evidence) -> Optional[Phase]:
     """The long phase that is the last word of the log. The handler has such phases too: it may wait for cloud-init for an hour
     (Extensions.WaitForCloudInit) and looks for the wire server without end."""
-    if isinstance(evidence.log, Known):
-        phase = evidence.log.value.phase
-        if phase is Phase.PROVISIONING:
-            return "provisioning"
-        if phase is Phase.CLOUD_INIT:
-            return "waiting for cloud-init"
-        if phase is Phase.PROTOCOL_DETECTION:
-            return "looking for the wire server"
-    return ""
+    phase = evidence.log.value.phase if isinstance(evidence.log, Known) else None
+    return phase if phase in _WAITS else None
 
 
 def _with_handler(evidence: Evidence, history: History, rules: LivenessSettings) -> Liveness:
@@ -291,13 +316,13 @@ def _with_handler(evidence: Evidence, history: History, rules: LivenessSettings)
     assert handler is not None
     now = evidence.now
     busy = _busy(evidence, history, rules)
-    signs = [(moment, by) for moment, by in ((history.status_changed, "status file"), (history.beat_seen, "heartbeat line"))
+    signs = [(moment, by) for moment, by in ((history.status_changed, _STATUS_FILE), (history.beat_seen, _HEARTBEAT))
              if moment is not None and moment >= handler.started]
     seen, by = max(signs, default=(None, ""))
     limit = max(rules.status_stale, rules.status_stale_periods * _period(evidence))
     quiet = now - max(handler.started, history.status_changed or 0.0)
     stale = quiet > limit and _writes_status(evidence, history)
-    phase = _logged_phase(evidence) if stale or seen is None else ""
+    phase = _logged_phase(evidence) if stale or seen is None else None
     suspect = stale and not busy and not phase
     since = history.suspect_since if history.suspect_looks else now
     looks = history.suspect_looks + history.new_round if suspect else 0
@@ -305,29 +330,34 @@ def _with_handler(evidence: Evidence, history: History, rules: LivenessSettings)
 
     def verdict(state: AgentState, why: str) -> Liveness:
         return Liveness(state, why, history, busy=busy, suspect=suspect, seen_working=seen, seen_by=by,
-                        gates=(busy,) if busy else (f"the agent is {phase}",) if phase else ())
+                        gates=(busy,) if busy else (_WAITS[phase].agent,) if phase else ())
 
     if busy:
         return verdict(AgentState.BUSY, busy)
     if phase:
-        return verdict(AgentState.PROVISIONING, f"handler {handler.pid} is {phase}")
+        return verdict(AgentState.PROVISIONING, _WAITS[phase].handler.format(pid=handler.pid))
     if suspect:
-        said = f"the status file has not been written for {durations.show(quiet)}"
+        age = durations.show(quiet)
         second = _second_sign(evidence, history, rules, limit)
         if not second:
-            return verdict(AgentState.RUNNING, f"{said}, but the handler still works now and then")
+            return verdict(AgentState.RUNNING, say(
+                "the status file has not been written for {age}, but the handler still works now and then", age=age))
         probe = evidence.wireserver
         # An answer from before the suspicion proves nothing: the network may have gone since, and the loop with it.
         if not (isinstance(probe, Known) and probe.value.success and probe.at >= since):
-            return verdict(AgentState.RUNNING, f"{said}; the wire server is not known to answer, so the loop may just be slow")
+            return verdict(AgentState.RUNNING, say("the status file has not been written for {age}; the wire server is not known "
+                                                   "to answer, so the loop may just be slow", age=age))
         # A whole turn has to fit into the suspicion: a guard, a clock or a machine that slept may have come amid one. Looks are
         # counted, not seconds: those that the machine slept are none.
         if history.suspect_looks >= max(rules.hung_checks, 1 + 2 * _period(evidence) / rules.check_interval):
-            return verdict(AgentState.HUNG, f"{said}, and {second}, though the wire server answers")
-        return verdict(AgentState.RUNNING, f"{said}, and {second}; looking again")
+            return verdict(AgentState.HUNG, say(
+                "the status file has not been written for {age}, and {said_sign}, though the wire server answers", age=age,
+                said_sign=second))
+        return verdict(AgentState.RUNNING, say(
+            "the status file has not been written for {age}, and {said_sign}; looking again", age=age, said_sign=second))
     if seen is None:
         return verdict(AgentState.STARTING if now - handler.started < limit else AgentState.RUNNING,
-                       f"handler {handler.pid} runs, no sign of a finished turn yet")
+                       say("handler {pid} runs, no sign of a finished turn yet", pid=handler.pid))
     return verdict(AgentState.RUNNING, _last_seen(now - seen, by))
 
 
@@ -339,7 +369,7 @@ def _busy(evidence: Evidence, history: History, rules: LivenessSettings) -> str:
     open_for = evidence.now - begun
     if open_for > rules.pass_limit:
         return ""
-    return f"extensions are being worked on for {durations.show(open_for)}"
+    return say("extensions are being worked on for {age}", age=durations.show(open_for))
 
 
 def _second_sign(evidence: Evidence, history: History, rules: LivenessSettings, limit: float) -> str:
@@ -347,17 +377,17 @@ def _second_sign(evidence: Evidence, history: History, rules: LivenessSettings, 
     handler = evidence.handler
     assert handler is not None
     if handler.state == "T":
-        return f"handler {handler.pid} is stopped (state T)"
+        return say("handler {pid} is stopped (state T)", pid=handler.pid)
     still = evidence.now - (history.cpu_changed if history.cpu_changed is not None else evidence.now)
     if still >= limit:
-        return f"handler {handler.pid} has used no CPU time for {durations.show(still)}"
+        return say("handler {pid} has used no CPU time for {age}", pid=handler.pid, age=durations.show(still))
     version = evidence.version
     if history.beat is not None or (version is not None and versions.generation(version).has_heartbeat_line):
         # One that was never seen is missed from when it began to be looked for.
         last = history.beat_seen if history.beat_seen is not None else history.log_since
         quiet = 0.0 if last is None else evidence.now - max(last, handler.started)
         if quiet > rules.heartbeat_stale:
-            return f"no [HEARTBEAT] line for {durations.show(quiet)}"
+            return say("no [HEARTBEAT] line for {age}", age=durations.show(quiet))
     return ""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from waguard.i18n import message, say
 from waguard.judge.case import Part
 from waguard.judge.catalogue import Finding, Link, Severity
 
@@ -13,18 +14,24 @@ ESSENTIAL = ("agent", "conf", "network", "extensions", "filesystems")
 """Parts without which there is no saying yes. One that is missing counts as one that could not be told."""
 
 BEYOND = (
-    ("locks on the resource groups of the VM and of its restore points", "portal, Resource group AzureBackupRG_…, Locks"),
-    ("how many restore points there are, and their limit",
-     "portal, Recovery Services vault, Backup items, the VM, Restore points; a collection holds 18 for instant restore"),
-    ("whether the vault, the policy and the schedule are right, and whether a backup was started at all",
-     "portal, Recovery Services vault, Backup jobs and Backup policies"),
-    ("rules of network security groups and firewalls outside the VM, of which only the effect is seen here",
-     "portal, VM, Networking, Effective security rules; Network Watcher, IP flow verify to 168.63.129.16"),
-    ("the backup service of the host (code 556)", "nothing on the VM; start another backup, then ask Azure support"),
-    ("how Azure sees the VM: power, provisioning, agent status",
-     "portal, VM, Overview and Properties: Agent status, Provisioning state"),
+    (message("locks on the resource groups of the VM and of its restore points"),
+     message("portal, Resource group AzureBackupRG_…, Locks")),
+    (message("how many restore points there are, and their limit"),
+     message("portal, Recovery Services vault, Backup items, the VM, Restore points; a collection holds 18 for instant restore")),
+    (message("whether the vault, the policy and the schedule are right, and whether a backup was started at all"),
+     message("portal, Recovery Services vault, Backup jobs and Backup policies")),
+    (message("rules of network security groups and firewalls outside the VM, of which only the effect is seen here"),
+     message("portal, VM, Networking, Effective security rules; Network Watcher, IP flow verify to 168.63.129.16")),
+    (message("the backup service of the host (code 556)"),
+     message("nothing on the VM; start another backup, then ask Azure support")),
+    (message("how Azure sees the VM: power, provisioning, agent status"),
+     message("portal, VM, Overview and Properties: Agent status, Provisioning state")),
 )
 """(what cannot be seen from inside a VM, where to look for it)."""
+
+_NOT_TOLD = {"agent": message("Agent: {said}"), "network": message("Network: {said}"),
+             "extensions": message("Extensions: {said}"), "filesystems": message("File systems: {said}")}
+"""What an essential part says, under its title. "waagent.conf" is the same in every language."""
 
 _LINKS = (Link.GOAL_STATE, Link.EXTENSION, Link.RESULT, Link.REPORT, Link.NONE)
 _SEVERITIES = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
@@ -51,13 +58,16 @@ def readiness(findings: Iterable[Finding], parts: Sequence[Part], azure: Optiona
     link = blocking[0].entry.link if blocking else Link.NONE
     unknowns = _unknowns(parts, azure)
     if azure is False:
-        return Readiness(None, "this is no Azure VM, so nobody asks it for a snapshot", causes, link, unknowns)
+        return Readiness(None, say("this is no Azure VM, so nobody asks it for a snapshot"), causes, link, unknowns)
     if blocking:
-        more = f", and {len(causes) - 1} more" if len(causes) > 1 else ""
-        return Readiness(False, f"a snapshot asked for now would fail: {blocking[0].entry.summary}{more}", causes, link, unknowns)
+        first, more = blocking[0].entry.summary, len(causes) - 1
+        says = (say("a snapshot asked for now would fail: {said}, and {count} more", said=first, count=more) if more else
+                say("a snapshot asked for now would fail: {said}", said=first))
+        return Readiness(False, says, causes, link, unknowns)
     if unknowns:
-        return Readiness(None, f"nothing seen stands in the way of a snapshot, but {unknowns[0]}", unknowns=unknowns)
-    return Readiness(True, "a snapshot asked for now would succeed, as far as can be seen from inside the VM")
+        says = say("nothing seen stands in the way of a snapshot, but {said}", said=unknowns[0])
+        return Readiness(None, says, unknowns=unknowns)
+    return Readiness(True, say("a snapshot asked for now would succeed, as far as can be seen from inside the VM"))
 
 
 def _rank(finding: Finding) -> tuple[int, int]:
@@ -65,12 +75,12 @@ def _rank(finding: Finding) -> tuple[int, int]:
 
 
 def _unknowns(parts: Sequence[Part], azure: Optional[bool]) -> tuple[str, ...]:
-    found = ["it could not be told whether this is an Azure VM"] if azure is None else []
+    found = [say("it could not be told whether this is an Azure VM")] if azure is None else []
     by_name = {part.name: part for part in parts}
     for name in ESSENTIAL:
         part = by_name.get(name)
         if part is None:
-            found.append(f"{name}: not looked at")
+            found.append(say("{part}: not looked at", part=name))
         elif part.ok is None:
-            found.append(f"{part.title}: {part.says}")
+            found.append(_NOT_TOLD.get(name, part.title + ": {said}").format(said=part.says))
     return tuple(found)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from waguard.i18n import say
 from waguard.observe import probes
 from waguard.observe.probes import Kind
 
@@ -58,9 +59,9 @@ def probe(address: str, timeout: float) -> Probe:
     started = time.monotonic()
     where = probes.split(address)
     if where is None:
-        return Probe(False, 0.0, f"{address[:100]!r} is no address with a port", Kind.NO_ADDRESS)
+        return Probe(False, 0.0, say("{address} is no address with a port", address=repr(address[:100])), Kind.NO_ADDRESS)
     told = probes.http(*where, "/?comp=versions", timeout, wanted=b"<Versions")
     took = time.monotonic() - started
     if told.kind == Kind.OK:
         return Probe(True, took, kind=told.kind)
-    return Probe(False, took, f"{address} {told.problem}", told.kind, probes.routable(where[0]))
+    return Probe(False, took, told.problem, told.kind, probes.routable(where[0]))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from waguard.agent import vmsnapshot
+from waguard.i18n import say
 from waguard.observe import files
 
 VMBACKUP = "etc/azure/vmbackup.conf"
@@ -22,6 +23,7 @@ SCRIPTS = "etc/azure/VMSnapshotScriptPluginConfig.json"
 _SECTION = "SnapshotThread"
 _LIMIT = 262144
 _ROOT = 0
+_NO_TEXT = "it is not UTF-8 text"
 _SHELLS = frozenset(("sh", "bash", "dash", "ash", "ksh", "zsh", "mksh", "rbash", "env"))
 
 
@@ -74,7 +76,9 @@ def options(root: Path = Path("/")) -> Options:
     except files.Unusable as error:
         return Options(problem=str(error))
     except ValueError as error:
-        return Options(present=True, problem=f"{path}: {error}")
+        text = str(error)
+        return Options(present=True, problem=say("{path}: it is not UTF-8 text", path=path) if text == _NO_TEXT
+                       else f"{path}: {text}")
     values = parsed.get(_SECTION, {})
 
     def seconds(key: str, default: float) -> float:
@@ -118,19 +122,23 @@ def _host(path: Path, root: Path) -> tuple[Path, Optional[ScriptProblem], str]:
     try:
         info = os.stat(path)
         if any((info.st_mode >> shift) & 7 not in (0, 4) for shift in (3, 0)) or info.st_uid != _ROOT:
-            return named, ScriptProblem(314, str(path), f"{path} has to be root's, and readable at most for others: it is "
-                                        f"{_shape(info)}"), ""
+            return named, ScriptProblem(314, str(path), say(
+                "{path} has to be root's, and readable at most for others: it is uid {uid}, mode {mode:04o}", path=path,
+                **_shape(info))), ""
         values = _ini(files.read(path, _LIMIT)).get("pre_post", {})
         if int(values.get("numberofplugins", "0")) > 0:
             given = values["pluginconfigpath0"]
             named = root / given.lstrip("/") if given.startswith("/") else named
         int(values.get("timeoutinseconds", "0"))
     except FileNotFoundError:
-        return named, ScriptProblem(313, str(path), f"{path} is missing"), ""
+        return named, ScriptProblem(313, str(path), say("{path} is missing", path=path)), ""
     except (OSError, files.Unusable) as error:
         return named, None, str(error)
     except (KeyError, ValueError) as error:
-        return named, ScriptProblem(304, str(path), f"{path} cannot be parsed: {_short(error)}"), ""
+        text = _short(error)
+        return named, ScriptProblem(304, str(path), say("{path} cannot be parsed: it is not UTF-8 text", path=path)
+                                    if text == _NO_TEXT else
+                                    say("{path} cannot be parsed: {said_error}", path=path, said_error=text)), ""
     return named, None, ""
 
 
@@ -139,25 +147,28 @@ def _config(path: Path, root: Path) -> tuple[list[ScriptProblem], str]:
     try:
         info = os.stat(path)
         if info.st_mode & 0o177 or info.st_uid != _ROOT:
-            return [ScriptProblem(317, str(path), f"{path} has to be root's with mode 0600: it is {_shape(info)}")], ""
+            return [ScriptProblem(317, str(path), say(
+                "{path} has to be root's with mode 0600: it is uid {uid}, mode {mode:04o}", path=path, **_shape(info)))], ""
         tree = json.loads(files.read(path, _LIMIT).decode("utf-8", "strict"))
     except FileNotFoundError:
         return [], ""
     except (OSError, files.Unusable) as error:
         return [], str(error)
     except (ValueError, RecursionError) as error:
-        return [ScriptProblem(305, str(path), f"{path} is no JSON: {_short(error)}")], ""
+        return [ScriptProblem(305, str(path), say("{path} is no JSON: {error}", path=path, error=_short(error)))], ""
     if not isinstance(tree, dict):
-        return [ScriptProblem(305, str(path), f"{path} is not a JSON object")], ""
-    found = [ScriptProblem(305, str(path), f"{path} lacks {key}") for key in ("preScriptLocation", "postScriptLocation")
-             if not isinstance(tree.get(key), str)]
+        return [ScriptProblem(305, str(path), say("{path} is not a JSON object", path=path))], ""
+    lacking = {"preScriptLocation": say("{path} lacks preScriptLocation", path=path),
+               "postScriptLocation": say("{path} lacks postScriptLocation", path=path)}
+    found = [ScriptProblem(305, str(path), text) for key, text in lacking.items() if not isinstance(tree.get(key), str)]
     if found:
         return found, ""
     timeout = tree.get("timeoutInSeconds", 10)
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        found.append(ScriptProblem(304, str(path), f"{path}: timeoutInSeconds is no number"))
+        found.append(ScriptProblem(304, str(path), say("{path}: timeoutInSeconds is no number", path=path)))
     elif timeout <= 0:
-        found.append(ScriptProblem(308, str(path), f"{path}: timeoutInSeconds leaves no time for a script", _fails(tree)))
+        text = say("{path}: timeoutInSeconds leaves no time for a script", path=path)
+        found.append(ScriptProblem(308, str(path), text, _fails(tree)))
     unknown = ""
     for key, missing, permission in (("preScriptLocation", 302, 306), ("postScriptLocation", 303, 307)):
         problem, why = _script(tree[key], key, missing, permission, root, _fails(tree))
@@ -173,22 +184,24 @@ def _fails(tree: dict[str, Any]) -> bool:
 def _script(named: str, key: str, missing: int, permission: int, root: Path, fails: bool) -> tuple[Optional[ScriptProblem], str]:
     """What is wrong with one script. It is run as ``sh SCRIPT``, so that its #! line does not count."""
     if not named.startswith("/"):
-        return ScriptProblem(missing, named[:200], f"{key} is no absolute path", fails), ""
-    path = root / named.lstrip("/")
+        return ScriptProblem(missing, named[:200], say("{key} is no absolute path", key=key), fails), ""
+    path, script = root / named.lstrip("/"), f"{key} {named[:200]!r}"
     try:
         info = os.stat(path)
         if not stat.S_ISREG(info.st_mode):
-            return ScriptProblem(missing, named[:200], f"{key} {named[:200]!r} is no file", fails), ""
+            return ScriptProblem(missing, named[:200], say("{script} is no file", script=script), fails), ""
         if info.st_mode & 0o077 or info.st_uid != _ROOT:
-            text = f"{key} {named[:200]!r} has to be root's with mode 0700: it is {_shape(info)}"
+            text = say("{script} has to be root's with mode 0700: it is uid {uid}, mode {mode:04o}", script=script,
+                       **_shape(info))
             return ScriptProblem(permission, named[:200], text, fails), ""
         interpreter = _interpreter(path)
     except FileNotFoundError:
-        return ScriptProblem(missing, named[:200], f"{key} {named[:200]!r} is missing", fails), ""
+        return ScriptProblem(missing, named[:200], say("{path} is missing", path=script), fails), ""
     except (OSError, ValueError) as error:
         return None, f"{named[:200]!r}: {getattr(error, 'strerror', None) or error}"
     if interpreter and interpreter not in _SHELLS:
-        text = f"{key} {named[:200]!r} is written for {interpreter}, but the extension runs it with sh"
+        text = say("{script} is written for {interpreter}, but the extension runs it with sh", script=script,
+                   interpreter=interpreter)
         return ScriptProblem(300 if missing == 302 else 301, named[:200], text, fails), ""
     return None, ""
 
@@ -214,15 +227,15 @@ def _ini(data: bytes) -> dict[str, dict[str, str]]:
     try:
         parser.read_string(data.decode("utf-8", "strict"))
     except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8 text") from None
+        raise ValueError(_NO_TEXT) from None
     except configparser.Error as error:
         # The error's own text quotes the line.
-        raise ValueError(f"{type(error).__name__}, line {getattr(error, 'lineno', '?')}") from None
+        raise ValueError(say("{error}, line {line}", error=type(error).__name__, line=getattr(error, "lineno", "?"))) from None
     return {name: dict(parser.items(name)) for name in parser.sections()}
 
 
-def _shape(info: os.stat_result) -> str:
-    return f"uid {info.st_uid}, mode {stat.S_IMODE(info.st_mode):04o}"
+def _shape(info: os.stat_result) -> dict[str, int]:
+    return {"uid": info.st_uid, "mode": stat.S_IMODE(info.st_mode)}
 
 
 def _short(error: Exception) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from waguard.i18n import say
 from waguard.observe import files, programs
 
 _TIMEOUT = 2.0
@@ -62,20 +63,21 @@ def _told(root: Path, chronyc: str, wall: float) -> tuple[Optional[bool], str, O
     try:
         since = (root / _TIMESYNC).stat().st_mtime  # It is there as long as the service runs.
     except OSError:
-        why = tracking.trouble or "not understood"
-        return None, "", None, f"neither chronyc ({why}) nor systemd-timesyncd (it does not run) tells"
+        why = say("neither chronyc ({said_why}) nor systemd-timesyncd (it does not run) tells",
+                  said_why=tracking.trouble or say("not understood"))
+        return None, "", None, why
     if 0 <= wall - since < _SETTLES:
-        return None, "", None, "systemd-timesyncd has only just been started"
-    return False, "systemd-timesyncd", None, "systemd-timesyncd has not synchronised the clock since it was started"
+        return None, "", None, say("systemd-timesyncd has only just been started")
+    return False, "systemd-timesyncd", None, say("systemd-timesyncd has not synchronised the clock since it was started")
 
 
 def _chrony(text: str, leap: str) -> tuple[Optional[bool], str, Optional[float], str]:
     found, reference = _OFFSET.search(text), _REFERENCE.search(text)
     offset = float(found.group(1)) * (1 if found.group(2) == "fast" else -1) if found else None
     if leap == "Not synchronised":
-        return False, "chrony", None, "chrony has no source that it can follow"
+        return False, "chrony", None, say("chrony has no source that it can follow")
     if reference is not None and reference.group(1) == "7F7F0101":
-        return False, "chrony", offset, "chrony follows only the machine's own clock"
+        return False, "chrony", offset, say("chrony follows only the machine's own clock")
     return True, "chrony", offset, ""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from waguard.agent import conf, confdiff, layout
+from waguard.i18n import say
 from waguard.observe import files
 
 LIMIT = 1 << 20
@@ -43,7 +44,7 @@ def read(path: Path) -> ConfFacts:
     try:
         data = files.read(path, LIMIT)
     except FileNotFoundError:
-        return facts(path, conf.parse(b""), f"{path} is missing")
+        return facts(path, conf.parse(b""), say("{path} is missing", path=path))
     return facts(path, conf.parse(data))
 
 

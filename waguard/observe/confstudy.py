@@ -15,6 +15,7 @@ from typing import Optional
 
 from waguard.agent import conf, layout
 from waguard.agent.shown import shown
+from waguard.i18n import say
 from waguard.observe import files
 from waguard.observe.conf import LIMIT, ConfFacts
 from waguard.observe.conf import facts as conf_facts
@@ -106,7 +107,8 @@ def study(path: Path, root: Path = Path("/")) -> ConfStudy:
     try:
         data = files.read(path, LIMIT)
     except FileNotFoundError:
-        return _of(path, conf.parse(b""), f"{path} is missing", _Packaged("", why="the file is missing"))
+        return _of(path, conf.parse(b""), say("{path} is missing", path=path),
+                   _Packaged("", why=say("the file is missing")))
     parsed = conf.parse(data)
     try:
         packaged = _packaged(path, root)
@@ -155,7 +157,7 @@ def _packaged(path: Path, root: Path) -> _Packaged:
     names = list(dict.fromkeys(_inside(full(path), full(root)) for full in (os.path.abspath, os.path.realpath)))
     status = root / "var/lib/dpkg/status"
     listed = _dpkg(status, names) if status.exists() else None
-    return listed or _rpm(names, root) or _Packaged("", why="no package lists it")
+    return listed or _rpm(names, root) or _Packaged("", why=say("no package lists it"))
 
 
 def _inside(path: str, root: str) -> str:
@@ -171,9 +173,11 @@ def _dpkg(status: Path, names: list[str]) -> Optional[_Packaged]:
     for package, installed, entry in _conffiles(status, wanted):
         digest, flags = entry[0].decode("ascii", "replace"), entry[1:]
         if not installed or b"obsolete" in flags:
-            left = _Packaged(package, why=f"{package} has it no more" if installed else f"{package} was removed")
+            left = _Packaged(package, why=say("{package} has it no more", package=package) if installed
+                             else say("{package} was removed", package=package))
         elif len(digest) != 32:
-            return _Packaged(package, why=f"{package} has no digest of it")  # "newconffile": its unpacking is under way
+            # "newconffile": its unpacking is under way.
+            return _Packaged(package, why=say("{package} has no digest of it", package=package))
         else:
             return _Packaged(package, digest=digest)
     return left
@@ -202,7 +206,7 @@ def _conffiles(status: Path, wanted: set[bytes]) -> Iterator[tuple[str, bool, li
 def _lines(path: Path) -> Iterator[bytes]:
     """Lines of a regular file, one at a time: it has several MB. Raises files.Unusable beyond 64 MiB."""
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise files.Unusable(f"{path}: not a regular file")
+        raise files.Unusable(say("{path}: not a regular file", path=path))
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as stream:
         size = 0
         while True:
@@ -211,7 +215,7 @@ def _lines(path: Path) -> Iterator[bytes]:
             if not line:
                 return
             if size > _STATUS_LIMIT:
-                raise files.Unusable(f"{path}: larger than {_STATUS_LIMIT >> 20} MiB")
+                raise files.Unusable(say("{path}: larger than {size} MiB", path=path, size=_STATUS_LIMIT >> 20))
             yield line.rstrip(b"\n")
 
 
@@ -223,11 +227,13 @@ def _rpm(names: list[str], root: Path) -> Optional[_Packaged]:
 
     ran = programs.run([str(program), "-q", "--queryformat", _RPM_QUERY, "-f", *names], _RPM_SECONDS, 1 << 20)
     if ran.problem:
-        return _Packaged("", why=f"rpm: {ran.trouble}")
+        return _Packaged("", why=say("rpm: {said_why}", said_why=ran.trouble))
     for line in ran.output.splitlines():
         name, algorithm, flags, digest, file = (*line.split("\t", 4), "", "", "", "")[:5]
         if file in names:
             if not digest or algorithm not in _RPM_ALGORITHMS:
-                return _Packaged(shown(name), why=f"{shown(name)} has no digest of it")
+                return _Packaged(shown(name), why=say("{package} has no digest of it", package=shown(name)))
             return _Packaged(shown(name), _RPM_ALGORITHMS[algorithm], digest)
-    return None if "is not owned by any package" in ran.output else _Packaged("", why=f"rpm: {ran.trouble or 'no answer'}")
+    if "is not owned by any package" in ran.output:
+        return None
+    return _Packaged("", why=say("rpm: {said_why}", said_why=ran.trouble or say("no answer")))

@@ -17,6 +17,7 @@ from typing import Any, Optional, TypeVar
 from waguard.agent import handler
 from waguard.agent.facts import AgentFacts
 from waguard.agent.handler import Fault, Folder, State, Unreadable
+from waguard.i18n import say
 from waguard.observe import files
 
 MOST = 200
@@ -134,7 +135,7 @@ def places(lib: Path, reader: Reader, only: str = "") -> dict[str, list[Place]]:
     try:
         names = files.names(lib, _NAMES)
     except FileNotFoundError:
-        raise files.Unusable(f"{lib}: there is no such directory") from None
+        raise files.Unusable(say("{path}: there is no such directory", path=lib)) from None
     found: dict[str, list[Place]] = {}
     for name in names:
         one = handler.folder(name)

@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+from waguard.i18n import say
+
 
 class Unusable(Exception):
     """The file cannot be read as a file. The text is for a person and names the path."""
@@ -24,9 +26,9 @@ def read(path: Path, limit: int) -> bytes:
     try:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
-            raise Unusable(f"{path}: not a regular file")
+            raise Unusable(say("{path}: not a regular file", path=path))
         if info.st_size > limit:
-            raise Unusable(f"{path}: larger than {limit // 1024} KiB")
+            raise Unusable(say("{path}: larger than {size} KiB", path=path, size=limit // 1024))
         parts: list[bytes] = []
         size = 0
         while size <= limit:
@@ -35,7 +37,7 @@ def read(path: Path, limit: int) -> bytes:
                 return b"".join(parts)
             parts.append(part)
             size += len(part)
-        raise Unusable(f"{path}: larger than {limit // 1024} KiB")
+        raise Unusable(say("{path}: larger than {size} KiB", path=path, size=limit // 1024))
     except OSError as error:
         raise Unusable(f"{path}: {error.strerror}") from error
     finally:
@@ -51,7 +53,7 @@ def names(path: Path, limit: int) -> list[str]:
             for entry in entries:
                 found.append(entry.name)
                 if len(found) > limit:
-                    raise Unusable(f"{path}: more than {limit} entries")
+                    raise Unusable(say("{path}: more than {count} entries", path=path, count=limit))
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
+from waguard.i18n import say
 from waguard.observe import mounttable, statvfs
 from waguard.observe.statvfs import Space
 from waguard.settings import ResourceSettings
@@ -50,9 +51,9 @@ class Filesystems:
 def look(settings: ResourceSettings, agent: AgentFacts, root: Path = Path("/"), asking: str = statvfs.LOOK) -> Filesystems:
     """Raises files.Unusable when no mounts can be read. Takes ``mount_timeout`` and two seconds at most."""
     table = mounttable.look(root)
-    wanted = (("library directory", agent.lib_dir), ("log directory", os.path.dirname(agent.log) or "/var/log"),
-              ("extensions' log directory", agent.extension_log_dir), ("configuration", "/etc"),
-              ("backup extension's configuration", "/etc/azure"), ("temporary files", "/tmp"))
+    wanted = ((say("library directory"), agent.lib_dir), (say("log directory"), os.path.dirname(agent.log) or "/var/log"),
+              (say("extensions' log directory"), agent.extension_log_dir), (say("configuration"), "/etc"),
+              (say("backup extension's configuration"), "/etc/azure"), (say("temporary files"), "/tmp"))
     paths = {path: str(root / path.lstrip("/")) for _, path in wanted}
     answers = statvfs.ask(tuple(paths.values()), settings.mount_timeout, asking)
     return Filesystems(tuple(_place(table, what, path, answers[paths[path]], root) for what, path in wanted), table.source,
@@ -70,9 +71,9 @@ def _place(table: mounttable.Table, what: str, path: str, answer: statvfs.Answer
         read_only = None  # It may be no more than our own sandbox's.
     space, problem = answer.space, answer.problem
     if space is not None and not table.seen(real):
-        space, problem = None, "waguard's sandbox has another filesystem there"
+        space, problem = None, say("waguard's sandbox has another filesystem there")
     if space is not None and space.size <= 0:
-        space, problem = None, f"{mount.type} tells no size"
+        space, problem = None, say("{type} tells no size", type=mount.type)
     return Place(what, path, mount.point, mount.type, read_only, "noexec" in mount.options, mount.broken, space, problem)
 
 

@@ -17,6 +17,7 @@ from typing import Any, Optional
 
 from waguard.agent import vmsnapshot
 from waguard.agent.facts import AgentFacts
+from waguard.i18n import say
 from waguard.observe import extensions, files, programs
 from waguard.observe.extensions import Reader
 
@@ -109,7 +110,7 @@ def look(agent: AgentFacts, state: Optional[Mapping[str, Any]] = None, root: Pat
         stamp = _stamp(path)
         told = _remembered(state, str(path), stamp)
         if told is None and time.monotonic() > end:
-            tried.append(Interpreter(str(path), problem="was not asked, the others took too long", unsure=True))
+            tried.append(Interpreter(str(path), problem=say("was not asked, the others took too long"), unsure=True))
             continue
         told = told or _ask(path, stamp, run)
         if "problem" not in told:
@@ -183,7 +184,8 @@ def _ask(path: Path, stamp: list[int], run: Callable[..., programs.Ran]) -> dict
     lines = ran.output.splitlines()
     if not ran.ok or not lines or lines[-1] != "end":
         late = ran.code is None and "cannot be started" not in ran.problem
-        return {"version": "", "missing": [], "problem": (ran.trouble or "does not answer like Python")[:200], "unsure": late}
+        return {"version": "", "missing": [], "problem": (ran.trouble or say("does not answer like Python"))[:200],
+                "unsure": late}
     said: dict[str, list[str]] = {"version": [], "missing": [], "path": []}
     for line in lines:
         key, _, value = line.partition(" ")

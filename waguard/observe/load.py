@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from waguard.agent import counters
 from waguard.agent.counters import Cpu, Stall, Use
+from waguard.i18n import say
 from waguard.observe import files
 from waguard.settings import ResourceSettings
 
@@ -81,7 +82,7 @@ def look(settings: ResourceSettings, agent: AgentFacts, state: Optional[Mapping[
     kept = state if state is not None and state.get("boot") == boot else {}
     cpu = counters.cpu(_text(proc / "stat"))
     if cpu is None:
-        raise files.Unusable(f"{proc / 'stat'}: not understood or not readable")
+        raise files.Unusable(say("{path}: not understood or not readable", path=proc / "stat"))
     memory = counters.meminfo(_text(proc / "meminfo"))
     total, available = memory.get("MemTotal"), memory.get("MemAvailable")
     used = 1 - available / total if total and available is not None else None

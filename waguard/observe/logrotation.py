@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Optional
 
 from waguard.agent import rotation
+from waguard.i18n import say
 from waguard.observe import files
 
 _CONFS = ("etc/logrotate.conf", "usr/etc/logrotate.conf")
@@ -44,7 +45,7 @@ def look(log: str, log_bytes: Optional[int], older: int, root: Path = Path("/"))
     except files.Unusable as error:
         return Rotation(None, str(error), None, log_bytes, older, ran, done)
     if found is None:
-        return Rotation(None, "there is no logrotate here", None, log_bytes, older, ran, done)
+        return Rotation(None, say("there is no logrotate here"), None, log_bytes, older, ran, done)
     sizes = [rule.size for _, rule in found if rule.size is not None]
     names = tuple(dict.fromkeys(name for name, _ in found))
     return Rotation(names, "", max(sizes) if sizes else None, log_bytes, older, ran, done)

@@ -17,6 +17,7 @@ from typing import Optional
 from waguard.agent import log
 from waguard.agent.logstate import LogState
 from waguard.agent.record import LevelCounts
+from waguard.i18n import say
 from waguard.observe.files import Unusable
 
 LOOK_BACK = 256 * 1024
@@ -76,7 +77,7 @@ class Follower:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
             os.close(fd)
-            raise Unusable(f"{self._path}: not a regular file")
+            raise Unusable(say("{path}: not a regular file", path=self._path))
         self._fd, self._inode = fd, (info.st_dev, info.st_ino)
         self._offset, self._carry, self._cut, self._silent_until = 0, b"", False, 0
         if self._first:

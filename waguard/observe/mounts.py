@@ -15,6 +15,7 @@ from typing import Any, Optional
 
 from waguard.agent import mountinfo
 from waguard.agent.mountinfo import Mount
+from waguard.i18n import say
 from waguard.observe import files, mounttable, statvfs
 from waguard.settings import ResourceSettings
 
@@ -75,7 +76,7 @@ def look(settings: ResourceSettings, state: Optional[Mapping[str, Any]], now: fl
             if answer.pid:
                 stuck[mount.point] = (answer.pid, answer.started)
         else:
-            asked.append(Asked(mount.point, mount.type, mount.network, None, problem="waguard's sandbox hides it"))
+            asked.append(Asked(mount.point, mount.type, mount.network, None, problem=say("waguard's sandbox hides it")))
     groups = tuple(tuple(mount.point for mount in group) for group in mountinfo.twice(tuple(points.values()))[:20])
     kept = [{"mount": point, "pid": pid, "started": started} for point, (pid, started) in stuck.items()]
     return Mounts(tuple(asked), len(wanted) - len(chosen), groups, table.source, {"stuck": kept})
@@ -91,7 +92,7 @@ def _asked(mount: Mount, answer: statvfs.Answer) -> Asked:
 
 def _hanging(mount: Mount, child: tuple[int, int], now: float) -> Asked:
     since = max(0.0, now - child[1] / _TICKS)
-    problem = f"process {child[0]} of waguard still hangs in it"
+    problem = say("process {pid} of waguard still hangs in it", pid=child[0])
     return Asked(mount.point, mount.type, mount.network, False, None, problem, 0, since)
 
 

@@ -13,6 +13,7 @@ from typing import Optional
 
 from waguard.agent import mountinfo
 from waguard.agent.mountinfo import Mount, Tree
+from waguard.i18n import say
 from waguard.observe import files
 
 _LIMIT = 8 << 20
@@ -42,7 +43,7 @@ def look(root: Path = Path("/")) -> Table:
     host = _read(root / "proc/1/mountinfo")
     mounts = host or own
     if not mounts:
-        raise files.Unusable(f"{root / 'proc/self/mountinfo'}: cannot be read, so the mounts are not known")
+        raise files.Unusable(say("{path}: cannot be read, so the mounts are not known", path=root / "proc/self/mountinfo"))
     return Table(mounts, Tree(mounts), Tree(own) if own and host else None,
                  str(root / ("proc/1/mountinfo" if host else "proc/self/mountinfo")), bool(host))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from waguard.agent import layout, routes, statusblob
 from waguard.agent.routes import Route
+from waguard.i18n import message, say
 from waguard.observe import files, probes, programs
 from waguard.observe.probes import Kind, Told
 from waguard.settings import NetworkSettings
@@ -29,7 +30,7 @@ _MOST_STORAGE = 4
 _GRACE = 1.0
 _SYSTEMCTL = 0.7
 _HTTPS = 443
-_NOT_ROOT = "; for an ordinary user that proves nothing, since the agent's firewall lets only root through"
+_NOT_ROOT = message("for an ordinary user that proves nothing, since the agent's firewall lets only root through")
 _FIREWALLED = frozenset(("wireserver", "hostplugin"))
 _PROXY = re.compile(r"(?i)(?:https?|all|no)_proxy")
 _URL = re.compile(r"(?:([A-Za-z0-9+.-]{1,10})://)?(?:[^/]*@)?(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?(?:/.*)?")
@@ -107,8 +108,8 @@ def _http(path: str, headers: str = "", alive: frozenset[int] = frozenset(), wan
     def job(name: str, address: str, timeout: float, tell: _Tell) -> None:
         begun = time.monotonic()
         split = probes.split(address)
-        told = Told(Kind.NO_ADDRESS, "is no address with a port") if split is None else probes.http(
-            *split, path, timeout, headers, wanted, alive)
+        told = probes.http(*split, path, timeout, headers, wanted, alive) if split is not None else Told(
+            Kind.NO_ADDRESS, say("{address} is no address with a port", address=address))
         tell(_target(name, address, told, time.monotonic() - begun))
 
     return job
@@ -119,26 +120,28 @@ def _store(name: str, address: str, timeout: float, tell: _Tell) -> None:
     begun = time.monotonic()
     split = probes.split(address, _HTTPS)
     if split is None:
-        tell(_target(name, address, Told(Kind.NO_ADDRESS, "is no host name"), 0.0))
+        tell(_target(name, address, Told(Kind.NO_ADDRESS, say("{address} is no host name", address=address)), 0.0))
         return
     host, port = split
     addresses, why = probes.resolve(host, port)
     took = time.monotonic() - begun
-    if not probes.numeric(host):
-        tell(_target("dns", address, Told(Kind.UNRESOLVED, f"cannot be resolved: {why}") if why else Told(Kind.OK), took))
+    resolved = Told(Kind.OK)
     if why:
-        tell(_target(name, address, Told(Kind.UNRESOLVED, f"cannot be resolved: {why}"), took))
+        resolved = Told(Kind.UNRESOLVED, say("{address} cannot be resolved: {said_why}", address=address, said_why=why))
+    if not probes.numeric(host):
+        tell(_target("dns", address, resolved, took))
+    if why:
+        tell(_target(name, address, resolved, took))
         return
     import ssl
 
     begun = time.monotonic()
-    told = probes.tls(host, addresses, begun + timeout - took, timeout, ssl.create_default_context())
+    told = probes.tls(address, host, addresses, begun + timeout - took, timeout, ssl.create_default_context())
     tell(_target(name, address, told, time.monotonic() - begun))
 
 
 def _target(name: str, address: str, told: Told, duration: float) -> Target:
-    problem = f"{address} {told.problem}" if told.problem else ""
-    return Target(name, address, told.kind == Kind.OK, duration, problem, told.kind)
+    return Target(name, address, told.kind == Kind.OK, duration, told.problem, told.kind)
 
 
 def _probe(work: Mapping[tuple[str, str], _Job], timeout: float, wall: float,
@@ -150,7 +153,7 @@ def _probe(work: Mapping[tuple[str, str], _Job], timeout: float, wall: float,
 
     def tell(target: Target) -> None:
         if not privileged and target.name in _FIREWALLED and target.kind == Kind.DROPPED:
-            target = replace(target, success=None, problem=target.problem + _NOT_ROOT)
+            target = replace(target, success=None, problem=f"{target.problem}; {_NOT_ROOT}")
         found[(target.name, target.address)] = replace(target, at=wall)
 
     threads = []
@@ -164,8 +167,9 @@ def _probe(work: Mapping[tuple[str, str], _Job], timeout: float, wall: float,
     for name, address in work:
         if (name, address) not in back:
             lost = name == "storage" and ("dns", address) not in back
-            told = Told(Kind.UNRESOLVED, f"cannot be resolved: no answer within {timeout:g} s") if lost else Told(
-                Kind.FAILED, f"has not answered within {timeout:g} s")
+            told = Told(Kind.UNRESOLVED, say("{address} cannot be resolved: no answer within {seconds:g} s", address=address,
+                                             seconds=timeout)) if lost else Told(
+                Kind.FAILED, say("{address} has not answered within {seconds:g} s", address=address, seconds=timeout))
             for each in ("dns", name) if lost else (name,):
                 back[(each, address)] = replace(_target(each, address, told, timeout), at=wall)
     return back
@@ -197,9 +201,9 @@ def _storage(settings: NetworkSettings, agent: AgentFacts, root: Path) -> tuple[
         history = files.names(lib / layout.HISTORY, _NAMES) if (lib / layout.HISTORY).is_dir() else []
         names = statusblob.candidates(files.names(lib, _NAMES), history)
     except FileNotFoundError:
-        return (), f"{lib} does not exist, so the host of the agent's status blob is not known"
+        return (), say("{path} does not exist, so the host of the agent's status blob is not known", path=lib)
     except (OSError, files.Unusable) as error:
-        return (), f"the host of the agent's status blob is not known: {error}"
+        return (), say("the host of the agent's status blob is not known: {said_why}", said_why=error)
     for name in names:
         try:
             host = statusblob.host(files.read(lib / name, _GOAL_STATE_LIMIT))
@@ -207,7 +211,7 @@ def _storage(settings: NetworkSettings, agent: AgentFacts, root: Path) -> tuple[
             continue
         if host is not None:
             return (host,), ""
-    return (), f"no goal state in {lib} names a status blob"
+    return (), say("no goal state in {path} names a status blob", path=lib)
 
 
 def _routes(root: Path) -> tuple[Route, ...]:
@@ -224,12 +228,12 @@ def _proxies(agent: AgentFacts, root: Path, systemctl: str) -> tuple[Optional[tu
     taken, which lacks what the service manager itself or an EnvironmentFile= adds.
     """
     if not agent.daemon_pid:
-        return None, "the agent does not run"
+        return None, say("the agent does not run")
     try:
         data = files.read(root / "proc" / str(agent.daemon_pid) / "environ", _SMALL)
         return _chosen(data.decode("utf-8", "replace").split("\0")), ""
     except (OSError, files.Unusable) as error:
-        why = f"the agent's environment cannot be read: {error}"
+        why = say("the agent's environment cannot be read: {said_why}", said_why=error)
     if not agent.unit:
         return None, why
     import shlex
@@ -258,5 +262,5 @@ def _bare(name: str, value: str) -> str:
         return re.sub(r"[^\w.,:*/ \[\]-]", "?", value, flags=re.ASCII)[:500]
     match = _URL.fullmatch(value.strip())
     if match is None:
-        return "set, but no address"
+        return say("set, but no address")
     return (f"{match.group(1)}://" if match.group(1) else "") + match.group(2) + (match.group(3) or "")

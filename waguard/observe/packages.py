@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
+from waguard.i18n import say
+
 LOCKS = (
     Path("/var/lib/dpkg/lock-frontend"),
     Path("/var/lib/dpkg/lock"),
@@ -40,5 +42,5 @@ def transaction(locks: Sequence[Path] = LOCKS) -> Optional[str]:
     for lock in locks:
         pid = holder(lock)
         if pid is not None:
-            return f"a package manager (pid {pid}) holds {lock}"
+            return say("a package manager (pid {pid}) holds {lock}", pid=pid, lock=lock)
     return None

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
+from waguard.i18n import say
+
 if TYPE_CHECKING:
     import socket
     import ssl
@@ -46,7 +48,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Told:
-    """``problem`` is "" for Kind.OK, else the rest of a sentence that begins with the address."""
+    """``problem`` is "" for Kind.OK, else a sentence that begins with the address."""
 
     kind: str
     problem: str = ""
@@ -70,47 +72,55 @@ def http(host: str, port: int, path: str, timeout: float, headers: str = "", wan
     """
     deadline = time.monotonic() + timeout
     shown = f"[{host}]" if ":" in host else host
+    address = f"{shown}:{port}"
     request = f"GET {path} HTTP/1.1\r\nHost: {shown}\r\n{headers}User-Agent: waguard\r\nConnection: close\r\n\r\n"
 
     def ask(connection: socket.socket) -> Told:
         _within(connection, deadline)
         connection.sendall(request.encode("ascii"))
-        return _answer(connection, deadline, timeout, wanted, alive)
+        return _answer(connection, address, deadline, timeout, wanted, alive)
 
-    return _connected(host, port, deadline, timeout, ask)
+    return _connected(address, host, port, deadline, timeout, ask)
 
 
-def tls(host: str, addresses: list[tuple[int, tuple[object, ...]]], deadline: float, timeout: float,
+def tls(address: str, host: str, addresses: list[tuple[int, tuple[object, ...]]], deadline: float, timeout: float,
         context: ssl.SSLContext) -> Told:
-    """Connect to the first of the addresses (family, sockaddr) that takes it, and shake hands as ``host``. Never raises."""
+    """Connect to the first of the addresses (family, sockaddr) that takes it, and shake hands as ``host``. Never raises.
+
+    ``address`` is what the problem calls it.
+    """
     import socket
     import ssl
 
-    told = Told(Kind.FAILED, "has no address")
-    for number, (family, address) in enumerate(addresses):
+    told = Told(Kind.FAILED, say("{address} has no address", address=address))
+    for number, (family, where) in enumerate(addresses):
         until = time.monotonic() + max(0.05, (deadline - time.monotonic()) / (len(addresses) - number))
         try:
             with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as plain:
                 _within(plain, until)
                 try:
-                    plain.connect(address)
+                    plain.connect(where)
                 except OSError as error:
-                    told = _refusal(error, timeout)
+                    told = _refusal(error, address, timeout)
                     continue
                 _within(plain, deadline)
                 # The timeout is that of the whole handshake here, not of each read (Modules/_ssl.c).
                 with context.wrap_socket(plain, server_hostname=host):
                     return Told(Kind.OK)
         except ssl.SSLCertVerificationError as error:
-            return Told(Kind.TLS, f"shows a certificate that does not hold: {error.verify_message[:120]}")
+            return Told(Kind.TLS, say("{address} shows a certificate that does not hold: {reason}", address=address,
+                                      reason=error.verify_message[:120]))
         except socket.timeout:
-            return Told(Kind.SILENT, f"takes the connection but does not finish the TLS handshake within {timeout:g} s")
+            return Told(Kind.SILENT, say(
+                "{address} takes the connection but does not finish the TLS handshake within {seconds:g} s", address=address,
+                seconds=timeout))
         except ssl.SSLError as error:
-            return Told(Kind.TLS, f"does not speak TLS with us: {(error.reason or type(error).__name__)[:80]}")
+            return Told(Kind.TLS, say("{address} does not speak TLS with us: {reason}", address=address,
+                                      reason=(error.reason or type(error).__name__)[:80]))
         except OSError as error:
-            return _broken(error)
+            return _broken(error, address)
         except ValueError as error:
-            return Told(Kind.NO_ADDRESS, f"is no host name: {error}"[:160])
+            return Told(Kind.NO_ADDRESS, say("{address} is no host name: {error}", address=address, error=str(error)[:140]))
     return told
 
 
@@ -152,23 +162,25 @@ def numeric(host: str) -> bool:
     return True
 
 
-def _connected(host: str, port: int, deadline: float, timeout: float, ask: Callable[[socket.socket], Told]) -> Told:
+def _connected(address: str, host: str, port: int, deadline: float, timeout: float,
+               ask: Callable[[socket.socket], Told]) -> Told:
     import socket
 
     if not numeric(host):
-        return Told(Kind.NO_ADDRESS, "is no IP address")
+        return Told(Kind.NO_ADDRESS, say("{address} is no IP address", address=address))
     try:
         with socket.socket(_family(host), socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
             _within(connection, deadline)
             try:
                 connection.connect((host, port))
             except OSError as error:
-                return _refusal(error, timeout)
+                return _refusal(error, address, timeout)
             return ask(connection)
     except socket.timeout:
-        return Told(Kind.SILENT, f"takes the connection but says nothing within {timeout:g} s")
+        return Told(Kind.SILENT, say("{address} takes the connection but says nothing within {seconds:g} s", address=address,
+                                     seconds=timeout))
     except OSError as error:
-        return _broken(error)
+        return _broken(error, address)
 
 
 def _family(host: str) -> int:
@@ -177,7 +189,8 @@ def _family(host: str) -> int:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _answer(connection: socket.socket, deadline: float, timeout: float, wanted: bytes, alive: frozenset[int]) -> Told:
+def _answer(connection: socket.socket, address: str, deadline: float, timeout: float, wanted: bytes,
+            alive: frozenset[int]) -> Told:
     """The status, and the body as far as it has to be looked at."""
     import socket
 
@@ -190,25 +203,26 @@ def _answer(connection: socket.socket, deadline: float, timeout: float, wanted: 
         except socket.timeout:
             if not data:
                 raise
-            return Told(Kind.SLOW, f"sent only {len(data)} bytes in {timeout:g} s, and no whole answer")
+            return Told(Kind.SLOW, say("{address} sent only {count} bytes in {seconds:g} s, and no whole answer", address=address,
+                                       count=len(data), seconds=timeout))
         data += part
         if status is None:
             match = _STATUS.match(data)
             if match is None and (not part or len(data) > 512 or not _begins(data)):
-                return Told(Kind.GARBAGE, "answers, but not in HTTP") if data else Told(
-                    Kind.CLOSED, "takes the connection and closes it without an answer")
+                return Told(Kind.GARBAGE, say("{address} answers, but not in HTTP", address=address)) if data else Told(
+                    Kind.CLOSED, say("{address} takes the connection and closes it without an answer", address=address))
             if match is None:
                 continue
             status = int(match.group(1))
             if status in alive or (status == 200 and not wanted):
                 return Told(Kind.OK)
             if status != 200:
-                return Told(Kind.STATUS, f"answers with HTTP status {status}")
+                return Told(Kind.STATUS, say("{address} answers with HTTP status {status}", address=address, status=status))
         if wanted in data:
             return Told(Kind.OK)
         if not part:
             break
-    return Told(Kind.GARBAGE, "answers with status 200, but not with what was asked for")
+    return Told(Kind.GARBAGE, say("{address} answers with status 200, but not with what was asked for", address=address))
 
 
 def _begins(data: bytes) -> bool:
@@ -224,21 +238,28 @@ def _within(connection: socket.socket, deadline: float) -> None:
     connection.settimeout(left)
 
 
-def _refusal(error: OSError, timeout: float) -> Told:
+def _refusal(error: OSError, address: str, timeout: float) -> Told:
     import socket
 
     if isinstance(error, socket.timeout) or error.errno == errno.ETIMEDOUT:
-        return Told(Kind.DROPPED, f"does not take a connection within {timeout:g} s (packets are dropped on the way)")
+        return Told(Kind.DROPPED, say(
+            "{address} does not take a connection within {seconds:g} s (packets are dropped on the way)", address=address,
+            seconds=timeout))
     if error.errno == errno.ECONNREFUSED:
-        return Told(Kind.REFUSED, "refuses the connection")
+        return Told(Kind.REFUSED, say("{address} refuses the connection", address=address))
     if error.errno in _ROUTELESS:
-        return Told(Kind.NO_ROUTE, f"cannot be reached: {error.strerror} (no route, or one that refuses)")
+        return Told(Kind.NO_ROUTE, say("{address} cannot be reached: {said_error} (no route, or one that refuses)",
+                                       address=address, said_error=error.strerror))
     if error.errno == errno.EPERM:
-        return Told(Kind.DENIED, f"may not be connected to from here: {error.strerror} (a local firewall or sandbox)")
-    return Told(Kind.FAILED, f"cannot be connected to: {error.strerror or error}")
+        return Told(Kind.DENIED, say("{address} may not be connected to from here: {said_error} (a local firewall or sandbox)",
+                                     address=address, said_error=error.strerror))
+    return Told(Kind.FAILED, say("{address} cannot be connected to: {said_error}", address=address,
+                                 said_error=error.strerror or error))
 
 
-def _broken(error: OSError) -> Told:
+def _broken(error: OSError, address: str) -> Told:
     if error.errno in _GONE:
-        return Told(Kind.CLOSED, f"takes the connection and breaks it off: {error.strerror}")
-    return Told(Kind.FAILED, f"failed after it was connected: {error.strerror or error}"[:160])
+        return Told(Kind.CLOSED, say("{address} takes the connection and breaks it off: {said_error}", address=address,
+                                     said_error=error.strerror))
+    return Told(Kind.FAILED, say("{address} failed after it was connected: {said_error}", address=address,
+                                 said_error=str(error.strerror or error)[:120]))

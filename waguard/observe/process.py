@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Optional
 
 from waguard.agent import processes
+from waguard.i18n import say
 
 PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -73,7 +74,8 @@ def children(pid: int, proc: Path = PROC) -> list[int]:
             found += [int(word) for word in (task / "children").read_text("ascii").split()]
         except (FileNotFoundError, ProcessLookupError):
             if task.exists():
-                raise OSError(errno.ENOSYS, "the kernel does not tell of children (CONFIG_PROC_CHILDREN)") from None
+                why = say("the kernel does not tell of children (CONFIG_PROC_CHILDREN)")
+                raise OSError(errno.ENOSYS, why) from None
     return found
 
 

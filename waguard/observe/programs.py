@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
+from waguard.i18n import message, say
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -21,6 +23,9 @@ _ERRORS = 4096
 _CHUNK = 65536
 _TICK = 0.05
 _DYING = 0.2
+SENTENCES = (message("signal {number}: {line}"), message("exit status {code}: {line}"),
+             message("no answer within {seconds} s: {line}"), message("more than {size} KiB of output: {line}"))
+"""What ``Ran.trouble`` says of a program that said something itself, as a reader's language finds it."""
 _undead: list[subprocess.Popen[bytes]] = []
 
 
@@ -47,7 +52,8 @@ class Ran:
         if self.ok:
             return ""
         said = (self.errors.strip() or self.output.strip()).splitlines()
-        ended = f"signal {-self.code}" if self.code is not None and self.code < 0 else f"exit status {self.code}"
+        code = self.code or 0
+        ended = say("signal {number}", number=-code) if code < 0 else say("exit status {code}", code=self.code)
         return (self.problem or ended) + (f": {said[-1][:200]}" if said else "")
 
 
@@ -72,11 +78,11 @@ def run(argv: Sequence[str], timeout: float, limit: int = 65536, environment: Op
         process = subprocess.Popen(list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    env=_environment(environment), cwd="/", start_new_session=True)
     except (OSError, ValueError, IndexError, UnicodeError) as error:  # ValueError: a NUL in a word
-        return Ran(None, "", "", f"cannot be started: {getattr(error, 'strerror', None) or error}")
+        return Ran(None, "", "", say("cannot be started: {said_error}", said_error=getattr(error, "strerror", None) or error))
     heard = _Heard(process, limit)
     try:
         problem = heard.until(time.monotonic() + timeout)
-        problem = f"no answer within {timeout:g} s" if problem == "late" else problem
+        problem = say("no answer within {seconds:g} s", seconds=timeout) if problem == "late" else problem
         if problem:
             _kill(process)
         return Ran(None if problem else process.returncode, heard.text(0), heard.text(1), problem)
@@ -134,7 +140,8 @@ class _Heard:
                     poll.unregister(fd)
                     del where[fd]
             if len(self._data[0]) > self._limit:
-                return f"more than {self._limit // 1024} KiB of output" if self._limit >= 1024 else "too much output"
+                return (say("more than {size} KiB of output", size=self._limit // 1024) if self._limit >= 1024
+                        else say("too much output"))
         try:
             self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:

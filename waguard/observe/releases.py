@@ -17,6 +17,7 @@ from typing import Any, Optional
 
 from waguard.agent import versions
 from waguard.agent.versions import LATEST_KNOWN
+from waguard.i18n import say
 from waguard.observe import files
 from waguard.settings import VersionSettings
 
@@ -76,7 +77,7 @@ def look(settings: VersionSettings, state: Optional[Mapping[str, Any]], now_wall
         answer = fetch(feed, known, proxy, now_wall)
         if answer.body is None:
             if "version" not in known:
-                raise NotFetched("the feed says that nothing changed, but there is nothing to have changed")
+                raise NotFetched(say("the feed says that nothing changed, but there is nothing to have changed"))
             found = {name: known[name] for name in ("version", "released")}
         else:
             version, released = newest(answer.body)
@@ -101,9 +102,9 @@ def newest(body: bytes) -> tuple[str, str]:
     try:
         told = json.loads(body)
     except (ValueError, RecursionError):
-        raise NotFetched("the feed is not JSON") from None
+        raise NotFetched(say("the feed is not JSON")) from None
     if not isinstance(told, list):
-        raise NotFetched("the feed is not a list of releases")
+        raise NotFetched(say("the feed is not a list of releases"))
     found = []
     for release in told:
         if not isinstance(release, dict) or release.get("draft") or release.get("prerelease"):
@@ -114,7 +115,7 @@ def newest(body: bytes) -> tuple[str, str]:
         if version is not None and not version.is_placeholder:
             found.append((version, _day(release.get("published_at"))))
     if not found:
-        raise NotFetched("the feed has no release in it")
+        raise NotFetched(say("the feed has no release in it"))
     version, day = max(found)
     return str(version), day
 
@@ -126,11 +127,11 @@ def fetch(feed: str, known: Mapping[str, Any], proxy: Optional[str], now_wall: f
         try:
             return Answer(files.read(Path(feed[len("file://"):]), LIMIT))
         except FileNotFoundError:
-            raise NotFetched("the feed's file does not exist") from None
+            raise NotFetched(say("the feed's file does not exist")) from None
         except files.Unusable as error:
             raise NotFetched(str(error)) from None
     if scheme not in ("http", "https"):
-        raise NotFetched("the feed has to begin with https://, http:// or file://")
+        raise NotFetched(say("the feed has to begin with https://, http:// or file://"))
     from waguard.observe import webfetch
 
     headers = {header: known[name] for name, header in _MARKS if known.get(name)} if "version" in known else {}

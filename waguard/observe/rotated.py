@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from waguard.i18n import say
 from waguard.observe.files import Unusable
 
 PRINT = 256
@@ -94,7 +95,7 @@ def open_file(path: Path, follow: bool = True, packed: bool = False) -> LogFile:
     info = os.fstat(fd)
     if not stat.S_ISREG(info.st_mode):
         os.close(fd)
-        raise Unusable(f"{path}: not a regular file")
+        raise Unusable(say("{path}: not a regular file", path=path))
     return LogFile(path, fd, info, packed)
 
 

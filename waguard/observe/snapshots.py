@@ -16,6 +16,7 @@ from waguard.agent import handler, vmsnapshot
 from waguard.agent.facts import AgentFacts
 from waguard.agent.handler import Unreadable
 from waguard.agent.vmsnapshot import Outcome, Request, Result, Rhythm
+from waguard.i18n import say
 from waguard.observe import backupconf, extensions, files, packages
 from waguard.observe.backupconf import Options, Scripts
 from waguard.observe.extensions import Place, Reader
@@ -272,7 +273,7 @@ def processes(proc: Path = Path("/proc")) -> Processes:
             role = vmsnapshot.role(argv, _cwd(proc / str(pid)))
             if role:
                 found.setdefault(role, pid)
-    hidden = "" if 1 in pids else "the processes of others are hidden (/proc is mounted with hidepid)"
+    hidden = "" if 1 in pids else say("the processes of others are hidden (/proc is mounted with hidepid)")
     return Processes(found.get("daemon"), found.get("enable"), tuple(freezers[:20]), hidden)
 
 

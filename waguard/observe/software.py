@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from waguard.agent import distro, layout, pkgversion, versions
 from waguard.agent.shown import shown
+from waguard.i18n import message, say
 from waguard.observe import diskversion, files, process, programs
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ _MARKS = {
 # "partial" is touched by every refresh, also by one that finds nothing new.
 _LISTS = {"apt": ("var/lib/apt/lists", "var/lib/apt/lists/partial"), "dnf": ("var/cache/dnf", "var/cache/libdnf5"),
           "yum": ("var/cache/yum",), "tdnf": ("var/cache/tdnf",), "zypper": ("var/cache/zypp/solv", "var/cache/zypp/raw")}
+_MALFORMED = message("error.json is malformed, and the agent deletes such a one")
 _PROGRAMS = {"apt": "apt-cache", "dnf": "dnf", "yum": "yum", "tdnf": "tdnf", "zypper": "zypper"}
 
 
@@ -180,9 +182,9 @@ def _remembered(state: Optional[Mapping[str, Any]], manager: str, marks: list[fl
 def _ask(manager: str, ids: Sequence[str], root: Path) -> _Offer:
     names = layout.package_names(ids)
     if not manager:
-        return _Offer(why="the package manager of this distribution is not known")
+        return _Offer(why=say("the package manager of this distribution is not known"))
     if not _program(_PROGRAMS[manager]):
-        return _Offer(names[0], why=f"there is no {_PROGRAMS[manager]}")
+        return _Offer(names[0], why=say("there is no {program}", program=_PROGRAMS[manager]))
     if manager == "apt":
         return _apt(names)
     package, installed, why = _rpm(names)
@@ -193,7 +195,7 @@ def _ask(manager: str, ids: Sequence[str], root: Path) -> _Offer:
     name = package or next((each for each in names if each in offered), names[0])
     newest = max([*offered.get(name, ()), *([installed] if installed and not why else ())], key=pkgversion.rpm_key, default=None)
     if newest is None and not why:
-        why = f"no package {name} in the lists of {manager}"
+        why = say("no package {name} in the lists of {manager}", name=name, manager=manager)
     return _Offer(name, installed, newest, why)
 
 
@@ -202,7 +204,7 @@ def _apt(names: Sequence[str]) -> _Offer:
     ran = programs.run(["apt-cache", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "policy", *names],
                        _TIMEOUT, _LIMIT)
     if not ran.ok:
-        return _Offer(names[0], why=f"apt-cache policy: {ran.trouble}")
+        return _Offer(names[0], why=say("apt-cache policy: {said_why}", said_why=ran.trouble))
     found: dict[str, dict[str, str]] = {}
     name = ""
     for line in ran.output.splitlines():
@@ -215,8 +217,10 @@ def _apt(names: Sequence[str]) -> _Offer:
         for name in names:
             if wanted in found.get(name, {}):
                 return _Offer(name, found[name].get("Installed", ""), found[name].get("Candidate"),
-                              "" if "Candidate" in found[name] else f"no package {name} in the lists of apt")
-    return _Offer(names[0], "", None, f"no package {' or '.join(names)} in the lists of apt")
+                              "" if "Candidate" in found[name] else say("no package {name} in the lists of {manager}", name=name,
+                                                                        manager="apt"))
+    return _Offer(names[0], "", None, say("no package {names} or {last} in the lists of {manager}", names=", ".join(names[:-1]),
+                                          last=names[-1], manager="apt"))
 
 
 def _rpm(names: Sequence[str]) -> tuple[str, str, str]:
@@ -228,7 +232,7 @@ def _rpm(names: Sequence[str]) -> tuple[str, str, str]:
             return words[0], words[1], ""
     # Its exit status is the number of names that are not installed (rpm(8)), and it says so of each.
     if ran.problem or ran.output.count("is not installed") != len(names):
-        return "", "", f"rpm -q: {ran.trouble or 'an answer that is not understood'}"
+        return "", "", say("rpm -q: {said_why}", said_why=ran.trouble or say("an answer that is not understood"))
     return "", "", ""
 
 
@@ -245,7 +249,7 @@ def _listed(manager: str, names: Sequence[str], root: Path) -> tuple[dict[str, l
     if ran.ok or (found and not ran.problem):
         return found, ""
     # "No matching packages": exit status 1, as for an empty cache.
-    return {}, f"{manager} -C list: {ran.trouble}"
+    return {}, say("{manager} -C list: {said_why}", manager=manager, said_why=ran.trouble)
 
 
 @contextmanager
@@ -290,7 +294,7 @@ def _zypper(names: Sequence[str]) -> tuple[dict[str, list[str]], str]:
                         "--type", "package", *names], _TIMEOUT, _LIMIT,
                        {"ZYPP_READONLY_HACK": "1", "ZYPP_LOGFILE": "/dev/null"})
     if ran.code not in (0, 104):
-        return {}, f"zypper search: {ran.trouble}"
+        return {}, say("zypper search: {said_why}", said_why=ran.trouble)
     found: dict[str, list[str]] = {}
     for text in re.findall(r"<solvable ([^<>]{0,2000})/>", ran.output):
         attributes = dict(re.findall(r'([a-z]{1,32})="([^"]{0,300})"', text))
@@ -306,7 +310,8 @@ def _daemon(root: Path) -> tuple[Optional[str], str]:
         version = diskversion.read(root=root)
     except (files.Unusable, OSError) as error:
         return None, str(error)
-    return (str(version), "") if version is not None else (None, "the agent's code is in none of the usual places")
+    return (str(version), "") if version is not None else (
+        None, say("the agent's code is in none of the usual places"))
 
 
 def _downloaded(lib_dir: Path) -> tuple[tuple[Downloaded, ...], str]:
@@ -314,7 +319,7 @@ def _downloaded(lib_dir: Path) -> tuple[tuple[Downloaded, ...], str]:
     try:
         names = files.names(lib_dir, _NAMES)
     except FileNotFoundError:
-        return (), f"{lib_dir}: no such directory"
+        return (), say("{path}: no such directory", path=lib_dir)
     except (files.Unusable, OSError) as error:
         return (), str(error)
     found = []
@@ -340,15 +345,15 @@ def _marked(version: str, path: Path) -> Downloaded:
     try:
         told = json.loads(data)
     except (ValueError, RecursionError):
-        return replace(whole, reason="error.json is malformed, and the agent deletes such a one")
+        return replace(whole, reason=_MALFORMED)
     if not isinstance(told, dict):
-        return replace(whole, reason="error.json is malformed, and the agent deletes such a one")
+        return replace(whole, reason=_MALFORMED)
     count = told.get("failure_count")
     disabled = bool(told.get("was_fatal")) or (isinstance(count, (int, float)) and count >= 3)
     reason = told.get("reason")
     said = _line(reason) if isinstance(reason, str) else ""
     # Agents before 2.8 give no reason.
-    return replace(whole, disabled=disabled, reason=said or ("it failed too often" if disabled else ""))
+    return replace(whole, disabled=disabled, reason=said or (say("it failed too often") if disabled else ""))
 
 
 def _line(text: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from waguard.i18n import say
 from waguard.observe import programs
 
 MOST = 64
@@ -150,7 +151,8 @@ def ask(paths: Sequence[str], timeout: float, look: str = LOOK) -> Mapping[str, 
         answers = [_answer(path, one, timeout) for path, one in zip(paths, said["answers"])]
         left = {int(number): (int(pid), int(at)) for number, pid, at in said["left"]}
     except (ValueError, TypeError, LookupError, RecursionError):
-        return {path: Answer(path, problem=f"the filesystem could not be asked: {ran.trouble or 'no answer'}") for path in paths}
+        why = say("the filesystem could not be asked: {said_why}", said_why=ran.trouble or say("no answer"))
+        return {path: Answer(path, problem=why) for path in paths}
     return {one.path: Answer(one.path, problem=one.problem, duration=timeout, pid=left[number][0], started=left[number][1])
             if number in left else one for number, one in enumerate(answers)}
 
@@ -159,7 +161,7 @@ def _answer(path: str, said: Any, timeout: float) -> Answer:
     import os
 
     if said is None:
-        return Answer(path, problem=f"no answer within {timeout:g} s", duration=timeout)
+        return Answer(path, problem=say("no answer within {seconds:g} s", seconds=timeout), duration=timeout)
     duration, value = float(said[0]), said[1]
     if isinstance(value, int):
         return Answer(path, problem=os.strerror(value), errno=value, duration=duration)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from waguard.i18n import say
 from waguard.observe import rotated
 from waguard.observe.files import Unusable
 from waguard.observe.rotated import Chain, Head, LogFile, Spot
@@ -126,7 +127,9 @@ class Tail:
                     behind = not self._drain(link.file, spot, final=link is not chain.links[-1])
                     spot.mark(link.file)
                 except (OSError, EOFError, zlib.error) as error:
-                    problem = problem or f"{link.file.name}: {getattr(error, 'strerror', None) or 'is not to be decompressed'}"
+                    system = getattr(error, "strerror", None)
+                    problem = problem or (f"{link.file.name}: {system}" if system else
+                                          say("{name}: is not to be decompressed", name=link.file.name))
                 if not behind or spot.offset:
                     seen.append(link.file)
                 if link.file.packed and not behind:

@@ -18,13 +18,15 @@ from typing import Any, Optional, Union
 from urllib.parse import urljoin, urlsplit
 
 from waguard import __version__
+from waguard.i18n import message, say
 from waguard.observe.releases import Answer, NotFetched
 
 _REDIRECTS = 5
 _CHUNK = 65536
 _LONGEST_HEADER = 512
-_WORDS = {"RemoteDisconnected": "hung up", "BadStatusLine": "does not speak HTTP", "IncompleteRead": "hung up within its answer",
-          "InvalidURL": "is not a URL", "LineTooLong": "sends too long headers"}
+_WORDS = {"RemoteDisconnected": message("{said_host}: hung up"), "BadStatusLine": message("{said_host}: does not speak HTTP"),
+          "IncompleteRead": message("{said_host}: hung up within its answer"),
+          "InvalidURL": message("{said_host}: is not a URL"), "LineTooLong": message("{said_host}: sends too long headers")}
 
 
 def within(seconds: float, limit: int, url: str, headers: Mapping[str, str], proxy: Optional[str], now_wall: float) -> Answer:
@@ -42,13 +44,13 @@ def within(seconds: float, limit: int, url: str, headers: Mapping[str, str], pro
         except NotFetched as error:
             result.append(error)
         except Exception as error:  # Whatever a hostile server brings out in the library.
-            result.append(NotFetched(f"{_host(url)}: {_reason(error)}"))
+            result.append(NotFetched(_reason(_host(url), error)))
 
     thread = threading.Thread(target=work, daemon=True, name="webfetch")
     thread.start()
     thread.join(seconds)
     if not result:
-        raise NotFetched(f"{_host(url)}: no whole answer within {seconds:g} s")
+        raise NotFetched(say("{said_host}: no whole answer within {seconds:g} s", said_host=_host(url), seconds=seconds))
     if isinstance(result[0], NotFetched):
         raise result[0]
     return result[0]
@@ -58,7 +60,7 @@ def _get(url: str, headers: Mapping[str, str], proxy: Optional[str], deadline: f
     for _ in range(_REDIRECTS + 1):
         host = _host(url)
         if "@" in urlsplit(url).netloc:
-            raise NotFetched(f"{host}: a login in the feed's URL is not supported")
+            raise NotFetched(say("{said_host}: a login in the feed's URL is not supported", said_host=host))
         request = urllib.request.Request(url, headers={
             "Accept": "application/vnd.github+json, application/json", "User-Agent": f"waguard/{__version__}", **headers})
         try:
@@ -73,8 +75,8 @@ def _get(url: str, headers: Mapping[str, str], proxy: Optional[str], deadline: f
                     raise NotFetched(f"{host}: HTTP {error.code}", _wait(error.headers, error.code, now_wall)) from None
                 url = _redirected(url, error.headers.get("Location") or "")
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NotFetched(f"{host}: {_reason(error)}") from None
-    raise NotFetched(f"{host}: redirects without end")
+            raise NotFetched(_reason(host, error)) from None
+    raise NotFetched(say("{said_host}: redirects without end", said_host=host))
 
 
 def _redirected(url: str, location: str) -> str:
@@ -83,9 +85,10 @@ def _redirected(url: str, location: str) -> str:
         new = urljoin(url, location)
         old_parts, parts = urlsplit(url), urlsplit(new)
     except ValueError:
-        raise NotFetched(f"{_host(url)}: redirects to what is not a URL") from None
+        raise NotFetched(say("{said_host}: redirects to what is not a URL", said_host=_host(url))) from None
     if parts.scheme != "https" and (parts.scheme, parts.hostname) != (old_parts.scheme, old_parts.hostname):
-        raise NotFetched(f"{_host(url)}: redirects to where it may not, {_host(new)} by {parts.scheme[:10]}")
+        raise NotFetched(say("{said_host}: redirects to where it may not, {said_target} by {scheme}", said_host=_host(url),
+                             said_target=_host(new), scheme=parts.scheme[:10]))
     return new
 
 
@@ -107,17 +110,17 @@ def _body(response: Any, deadline: float, limit: int, host: str) -> bytes:
     parts, size = [], 0
     while True:
         if time.monotonic() > deadline:
-            raise NotFetched(f"{host}: no whole answer in time")
+            raise NotFetched(say("{said_host}: no whole answer in time", said_host=host))
         part = response.read1(_CHUNK)
         if not part:
             break
         size += len(part)
         if size > limit:
-            raise NotFetched(f"{host}: an answer larger than {limit // 1024} KiB")
+            raise NotFetched(say("{said_host}: an answer larger than {size} KiB", said_host=host, size=limit // 1024))
         parts.append(part)
     told = response.headers.get("Content-Length", "")
     if told.isascii() and told.isdigit() and len(told) < 20 and int(told) > size:
-        raise NotFetched(f"{host}: hung up within its answer")
+        raise NotFetched(say("{said_host}: hung up within its answer", said_host=host))
     return b"".join(parts)
 
 
@@ -150,20 +153,21 @@ def _host(url: str) -> str:
         name = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
     except ValueError:
         name = ""
-    return name[:100] if name and name.isprintable() else "the feed"
+    return name[:100] if name and name.isprintable() else say("the feed")
 
 
-def _reason(error: BaseException) -> str:
-    """An error in words of its own, which hold neither URLs nor what the server sent."""
+def _reason(host: str, error: BaseException) -> str:
+    """What became of a host's answer, in words of our own, which hold neither URLs nor what the server sent."""
     reason = getattr(error, "reason", None)
     if isinstance(reason, BaseException):
         error = reason
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {error.verify_message}"
+        return say("{said_host}: its certificate is not accepted: {reason}", said_host=host, reason=error.verify_message)
     if isinstance(error, (socket.timeout, TimeoutError)):
-        return "no answer in time"
+        return say("{said_host}: no answer in time", said_host=host)
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return f"{host}: {error.strerror}"
     if isinstance(error, OSError) and str(error).startswith("Tunnel connection failed"):
-        return "the proxy refuses the connection"
-    return _WORDS.get(type(error).__name__, type(error).__name__)
+        return say("{said_host}: the proxy refuses the connection", said_host=host)
+    name = type(error).__name__
+    return _WORDS[name].format(said_host=host) if name in _WORDS else f"{host}: {name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple, Optional
 import pytest
 
 from waguard import varlink
+from waguard.bundle import asked
 from waguard.clock import Clock
 from waguard.ctl import main
 from waguard.guard import methods
@@ -26,6 +28,8 @@ DATA = Path(__file__).resolve().parents[2] / "data" / "snapshot.json"
 DIAGNOSIS = DATA.with_name("diagnosis.json")
 Reply = Callable[[Connection, Call], None]
 ORDERS = ("SetVerbose", "Restart", "Pause", "Resume")
+FakeSystemd = Any
+SECRET = "Pl4ntedS3cretZq"
 
 
 class FakeGuard:
@@ -88,8 +92,9 @@ class FakeGuard:
 
 @pytest.fixture
 def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the sockets are; waguardctl knows it."""
+    """Where the sockets are; waguardctl knows it, and speaks English."""
     monkeypatch.setenv("WAGUARD_RUN_DIR", str(tmp_path))
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.delenv("NO_COLOR", raising=False)
     time.tzset()
@@ -175,8 +180,42 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(varlink, "call", lambda path, method, parameters, _timeout: call(path, method, parameters, 0.2))
 
 
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSystemd:
+    """That of tests/unit/act, wherever pytest was started and however it imports."""
+    spec = importlib.util.spec_from_file_location("waguard_tests_fakesystemd", Path(__file__).parents[1] / "act/fakesystemd.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.FakeSystemd(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A little agent; the programs that are asked are two."""
+    root = tmp_path / "m"
+    for name in ("etc", "lib/WALinuxAgent-2.15.0.1", "log/azure/Any.Ext", "settings", "out"):
+        (root / name).mkdir(parents=True)
+    (root / "etc/waagent.conf").write_text(f"Lib.Dir={root}/lib\nExtension.LogDir={root}/log/azure\n")
+    (root / "settings/waguard.yaml").write_text(f"agent:\n  conf: {root}/etc/waagent.conf\n  log: {root}/log/waagent.log\n")
+    (root / "log/waagent.log").write_text(f"x\nGET https://x/?sig={SECRET}&se=1\n")
+    (root / "log/azure/Any.Ext/extension.log").write_text("y\n")
+    (root / "lib/SharedConfig.xml").write_text("<a/>")
+    (root / "lib/A.prv").write_text(SECRET)
+    (root / "lib/ovf-env.xml").write_text(SECRET)
+    monkeypatch.setattr(asked, "questions", lambda *_: (asked.Question("machine/uname.txt", ("uname", "-a")),
+                                                        asked.Question("machine/bad.txt", ("false",))))
+    return root
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor is not asked."""
+    monkeypatch.setattr(asked, "doctor", lambda _run_dir: ("healthy\n", "{}", ""))
+
+
 def environment(run_dir: Path, **more: str) -> dict[str, str]:
     """For waguardctl as a process."""
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TERM", "PYTHONIOENCODING")}
     root = str(Path(__file__).resolve().parents[3])
-    return {**kept, "PYTHONPATH": root, "WAGUARD_RUN_DIR": str(run_dir), "TERM": "xterm", **more}
+    return {**kept, "PYTHONPATH": root, "WAGUARD_RUN_DIR": str(run_dir), "TERM": "xterm", "LC_ALL": "C.UTF-8", **more}

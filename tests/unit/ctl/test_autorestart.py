@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from waguard.act import dropin
 
-from .conftest import Ctl, Said
+from .conftest import Ctl, FakeSystemd, Said
 
-FakeSystemd = Any
 WAAGENT = "waagent.service"
-
-
-@pytest.fixture
-def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSystemd:
-    """That of tests/unit/act, wherever pytest was started and however it imports."""
-    spec = importlib.util.spec_from_file_location("waguard_tests_fakesystemd", Path(__file__).parents[1] / "act/fakesystemd.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.FakeSystemd(tmp_path, monkeypatch)
 
 
 def call(ctl: Ctl, systemd: FakeSystemd, *words: str) -> Said:

@@ -16,35 +16,10 @@ from typing import Any
 
 import pytest
 
-from waguard.bundle import asked, output
+from waguard.bundle import output
 from waguard.ctl import collect
 
-from .conftest import Ctl, FakeGuard, environment
-
-SECRET = "Pl4ntedS3cretZq"
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A little agent; the programs that are asked are two."""
-    root = tmp_path / "m"
-    for name in ("etc", "lib/WALinuxAgent-2.15.0.1", "log/azure/Any.Ext", "settings", "out"):
-        (root / name).mkdir(parents=True)
-    (root / "etc/waagent.conf").write_text(f"Lib.Dir={root}/lib\nExtension.LogDir={root}/log/azure\n")
-    (root / "settings/waguard.yaml").write_text(f"agent:\n  conf: {root}/etc/waagent.conf\n  log: {root}/log/waagent.log\n")
-    (root / "log/waagent.log").write_text(f"x\nGET https://x/?sig={SECRET}&se=1\n")
-    (root / "log/azure/Any.Ext/extension.log").write_text("y\n")
-    (root / "lib/SharedConfig.xml").write_text("<a/>")
-    (root / "lib/A.prv").write_text(SECRET)
-    (root / "lib/ovf-env.xml").write_text(SECRET)
-    monkeypatch.setattr(asked, "questions", lambda *_: (asked.Question("machine/uname.txt", ("uname", "-a")),
-                                                        asked.Question("machine/bad.txt", ("false",))))
-    return root
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asked, "doctor", lambda _run_dir: ("healthy\n", "{}", ""))
+from .conftest import SECRET, Ctl, FakeGuard, environment
 
 
 def _words(machine: Path, *more: str) -> tuple[str, ...]:

@@ -94,9 +94,9 @@ class Reader(HTMLParser):
         assert self._open == [self.root]
 
 
-def read(body: bytes) -> Element:
+def read(body: bytes, lang: str = "en") -> Element:
     """The page as a tree, after what holds for all pages has been seen to hold."""
-    assert body.startswith(b"<!DOCTYPE html>\n<html lang=\"en\">")
+    assert body.startswith(f'<!DOCTYPE html>\n<html lang="{lang}">'.encode())
     assert len(body) < 60_000
     reader = Reader()
     reader.feed(body.decode())

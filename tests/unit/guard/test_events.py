@@ -36,7 +36,13 @@ class Tiers:
 
     def numbers(self, tier: Path) -> list[int]:
         """Sequence numbers in a tier's file."""
-        return [json.loads(line)["seq"] for line in (tier / "events.jsonl").read_bytes().splitlines()]
+        return [event["seq"] for event in self.events(tier)]
+
+    def events(self, tier: Path) -> list[Any]:
+        """What is in a tier's file, below the line with its version."""
+        head, *lines = (tier / "events.jsonl").read_bytes().splitlines()
+        assert json.loads(head) == {"version": 1}
+        return [json.loads(line) for line in lines]
 
 
 @pytest.fixture
@@ -63,9 +69,9 @@ def test_an_event_is_in_memory_and_in_the_run_tier_at_once_and_on_disk_soon(tier
     found = {"seq": 1, "at": 1001.0, "id": "agent-exited", "message": "event 1", "fields": {"pid": 412}}
     assert event.to_json() == found
     assert history.since() == [found]
-    assert json.loads((tiers.run / "events.jsonl").read_bytes()) == found
+    assert tiers.events(tiers.run) == [found]
     tiers.disk.finish()
-    assert json.loads((tiers.lib / "events.jsonl").read_bytes()) == found
+    assert tiers.events(tiers.lib) == [found]
     for tier in (tiers.run, tiers.lib):
         assert stat.S_IMODE((tier / "events.jsonl").stat().st_mode) == 0o600
 

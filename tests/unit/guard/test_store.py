@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -162,13 +163,24 @@ def test_both_tiers_damaged(tiers: Tiers) -> None:
     assert len(tiers.warnings) == 2
 
 
-def test_a_file_that_cannot_be_set_aside_is_said(tiers: Tiers) -> None:
+def test_a_file_that_cannot_be_set_aside_is_said(tiers: Tiers, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tiers.lib / "state.json").write_bytes(b"{")
+
+    def fail(_path: Path, _to: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "rename", fail)
+    assert tiers.store().load() == {}
+    assert tiers.warnings == [
+        f"{tiers.lib}/state.json is damaged (JSONDecodeError) and cannot be set aside: Read-only file system"
+    ]
+
+
+def test_a_name_that_is_taken_is_left_to_who_has_it(tiers: Tiers) -> None:
     (tiers.lib / "state.json").write_bytes(b"{")
     (tiers.lib / "state.json.damaged").mkdir()
     assert tiers.store().load() == {}
-    assert tiers.warnings == [
-        f"{tiers.lib}/state.json is damaged (JSONDecodeError) and cannot be set aside: Is a directory"
-    ]
+    assert "kept as state.json.damaged.2," in tiers.warnings[0]
 
 
 def test_an_unwritable_run_tier_raises_and_nothing_reaches_the_disk(tiers: Tiers) -> None:

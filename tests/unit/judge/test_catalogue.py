@@ -27,9 +27,13 @@ class TestEntry:
         assert entry.meaning.endswith(".") and "{" not in entry.meaning
 
     def test_remedy(self, entry: Entry) -> None:
-        """Only words that are filled in, besides the shell's own {print $1} and its like."""
+        """Only words that are filled in, besides the shell's own {print $1} and its like; each once, so that it can be found again."""
         assert entry.remedy
-        assert set(re.findall(r"\{(\w+)\}", entry.remedy)) <= PLACES
+        words = re.findall(r"\{(\w+)\}", entry.remedy)
+        assert len(set(words)) == len(words)
+        assert {re.sub(r"^said_|\d$", "", word) for word in words} <= PLACES
+        assert all(word.startswith("said_") == (word in ("said_install", "said_upgrade", "said_reinstall")) for word in words)
+        assert "{" not in fill(entry.remedy, {}).replace("{print", "")
 
     def test_text(self, entry: Entry) -> None:
         for text in (entry.summary, entry.meaning, entry.remedy):
@@ -47,7 +51,9 @@ def test_ids_are_unique_and_keys() -> None:
 
 def test_a_remedy_is_filled_in() -> None:
     assert fill("df -h {mount}; awk '{print $1}' {log}*", {"mount": "/var"}) == "df -h /var; awk '{print $1}' LOG*"
-    assert fill("{upgrade}", {"upgrade": "yum clean expire-cache && yum upgrade WALinuxAgent"}).endswith("&& yum upgrade WALinuxAgent")
+    assert fill("umount {mount}; mount {mount2}", {"mount": "/a"}) == "umount /a; mount /a"
+    assert fill("{said_upgrade}", {}) == "UPGRADE"
+    assert fill("{said_upgrade}", {"upgrade": "yum clean expire-cache && yum upgrade WALinuxAgent"}).endswith("&& yum upgrade WALinuxAgent")
 
 
 @pytest.mark.parametrize("name", ["/mnt/x;reboot", "/mnt/$(reboot)", "/mnt/a b", "/mnt/it's", "/mnt/{path}", "/mnt/`reboot`", "/mnt/\n reboot"])

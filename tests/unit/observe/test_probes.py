@@ -49,7 +49,7 @@ class TestHttp:
         (peers.resets, Kind.CLOSED, "takes the connection and breaks it off: Connection reset by peer")])
     def test_wrong_answers_are_told_apart(self, behaviour: peers.Behaviour, kind: str, problem: str) -> None:
         with peer(behaviour) as found:
-            assert get(found.address) == Told(kind, problem)
+            assert get(found.address) == Told(kind, f"{found.address} {problem}")
 
     @pytest.mark.parametrize(("behaviour", "kind", "problem"), [
         (peers.silent, Kind.SILENT, "takes the connection but says nothing within 0.4 s"),
@@ -67,11 +67,12 @@ class TestHttp:
     def test_refused(self) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            assert get(f"127.0.0.1:{free.getsockname()[1]}") == Told(Kind.REFUSED, "refuses the connection")
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+            assert get(address) == Told(Kind.REFUSED, f"{address} refuses the connection")
 
     def test_dropped(self) -> None:
         with peers.dropping() as address:
-            assert get(address, 0.3) == Told(Kind.DROPPED, "does not take a connection within 0.3 s (packets are dropped on the way)")
+            assert get(address, 0.3) == Told(Kind.DROPPED, f"{address} does not take a connection within 0.3 s (packets are dropped on the way)")
 
     def test_no_time_left_is_no_error(self) -> None:
         with peer(peers.silent) as found:
@@ -83,8 +84,8 @@ class TestHttp:
         (errno.EADDRNOTAVAIL, Kind.FAILED), (None, Kind.FAILED)])
     def test_each_way_of_not_being_connected(self, number: int | None, kind: str) -> None:
         error = OSError("x") if number is None else OSError(number, os.strerror(number))
-        told = probes._refusal(error, 5.0)
-        assert told.kind == kind and told.problem
+        told = probes._refusal(error, "192.0.2.1:80", 5.0)
+        assert told.kind == kind and told.problem.startswith("192.0.2.1:80 ")
 
     @pytest.mark.parametrize("status", [200, 429])
     def test_where_the_status_is_enough_the_body_is_not_read(self, status: int) -> None:
@@ -106,11 +107,13 @@ class TestHttp:
             pytest.skip("no IPv6 here")
         with peer(peers.http("200 OK", VERSIONS), "::1") as found:
             assert get(found.address).kind == Kind.OK
+            assert get(found.address, wanted=b"<Nothing").problem.startswith(f"{found.address} answers ")
         assert b"Host: [::1]\r\n" in found.asked[0]
 
     @pytest.mark.parametrize("host", ["localhost", "a.b", "1.2.3", "::x", "fe80::1%lo", "²", "\0"])
     def test_a_name_is_not_looked_up(self, host: str) -> None:
-        assert probes.http(host, 80, "/", 1.0) == Told(Kind.NO_ADDRESS, "is no IP address")
+        told = probes.http(host, 80, "/", 1.0)
+        assert told.kind == Kind.NO_ADDRESS and told.problem.endswith(":80 is no IP address") and host in told.problem
 
     def test_a_proxy_is_not_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
@@ -147,7 +150,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestTls:
     def shake(self, address: str, context: ssl.SSLContext, host: str = "storage.example", timeout: float = 20.0) -> Told:
         addresses = [(int(socket.AF_INET), ("127.0.0.1", int(address.rpartition(":")[2])))]
-        return probes.tls(host, addresses, time.monotonic() + timeout, timeout, context)
+        return probes.tls(address, host, addresses, time.monotonic() + timeout, timeout, context)
 
     def trusting(self, both: Path) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(both.parent / "certificate"))
@@ -179,7 +182,7 @@ class TestTls:
     def test_silence(self, both: Path) -> None:
         with peer(peers.silent, reads=False) as found:
             told = self.shake(found.address, self.trusting(both), timeout=0.4)
-        assert told == Told(Kind.SILENT, "takes the connection but does not finish the TLS handshake within 0.4 s")
+        assert told == Told(Kind.SILENT, f"{found.address} takes the connection but does not finish the TLS handshake within 0.4 s")
 
     def test_a_drip_does_not_stretch_the_time(self, both: Path) -> None:
         """The beginning of a record of 16 KiB, and then one byte after the other."""
@@ -189,10 +192,11 @@ class TestTls:
     def test_the_second_address_is_tried_as_well(self, both: Path) -> None:
         with peer(peers.shakes(both), reads=False) as found:
             addresses = [(int(socket.AF_INET), ("127.0.0.1", 1)), (int(socket.AF_INET), ("127.0.0.1", found.port))]
-            assert probes.tls("storage.example", addresses, time.monotonic() + 20, 20, self.trusting(both)) == Told(Kind.OK)
+            told = probes.tls("storage.example:443", "storage.example", addresses, time.monotonic() + 20, 20, self.trusting(both))
+        assert told == Told(Kind.OK)
 
     def test_refused(self, both: Path) -> None:
-        assert self.shake("127.0.0.1:1", self.trusting(both)) == Told(Kind.REFUSED, "refuses the connection")
+        assert self.shake("127.0.0.1:1", self.trusting(both)) == Told(Kind.REFUSED, "127.0.0.1:1 refuses the connection")
 
     @pytest.mark.parametrize("host", ["", "a..b", ".", "x" * 300])
     def test_what_is_no_host_name(self, both: Path, host: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from waguard.agent.conf import Problem
 from waguard.agent.versions import AgentVersion, try_parse
+from waguard.i18n import say
 from waguard.judge.case import Case, Part
 from waguard.judge.catalogue import Finding, Severity
 from waguard.observe import Known
@@ -28,8 +29,9 @@ def judge(case: Case) -> Part:
     study = case.conf.value
     findings = tuple(_findings(case, study))
     bad = [finding.entry.summary for finding in findings if finding.entry.severity is not Severity.INFO]
-    more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
-    says = f"{bad[0]}{more}" if bad else _well(case, study)
+    says = bad[0] if bad else _well(case, study)
+    if len(bad) > 1:
+        says = say("{said}, and {count} more", said=bad[0], count=len(bad) - 1)
     return Part(NAME, TITLE, says, not bad, findings, _facts(case, study))
 
 
@@ -63,10 +65,11 @@ def _evidence(study: ConfStudy, problems: list[Problem]) -> str:
     """The first one in full, the places and keys of four more, and how many there are besides."""
     path, first = study.facts.path, problems[0]
     told = f"{path}:{first.line}: {first.message}"
-    others = [f"{path}:{problem.line} ({problem.key or 'no key'})" for problem in problems[1:_PLACES]]
+    others = ", ".join(f"{path}:{problem.line}" + (f" ({problem.key})" if problem.key else "")
+                       for problem in problems[1:_PLACES])
     if len(problems) > _PLACES:
-        others.append(f"{len(problems) - _PLACES} more")
-    return f"{told} Also {', '.join(others)}." if others else told
+        return say("{said} Also {places}, {count} more.", said=told, places=others, count=len(problems) - _PLACES)
+    return say("{said} Also {places}.", said=told, places=others) if others else told
 
 
 def _autoupdate_off(case: Case, study: ConfStudy) -> Optional[tuple[int, str]]:
@@ -80,11 +83,12 @@ def _autoupdate_off(case: Case, study: ConfStudy) -> Optional[tuple[int, str]]:
 
 
 def _well(case: Case, study: ConfStudy) -> str:
-    says = f"{study.settings} setting{'' if study.settings == 1 else 's'}"
+    says = say("1 setting") if study.settings == 1 else say("{count} settings", count=study.settings)
     if study.drift is not None:
-        says += f", {'not ' if study.drift else ''}as in package {study.package}"
+        says = (say("{said}, not as in package {package}", said=says, package=study.package) if study.drift else
+                say("{said}, as in package {package}", said=says, package=study.package))
     if _edited_since(case, study):
-        says += ", written after the agent's daemon started, which has not read it yet"
+        says = say("{said}, written after the agent's daemon started, which has not read it yet", said=says)
     return says
 
 

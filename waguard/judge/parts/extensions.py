@@ -8,13 +8,14 @@ from typing import Any, Optional
 from waguard import durations
 from waguard.agent import handler
 from waguard.agent.handler import State
+from waguard.i18n import say
 from waguard.judge.case import Case, Part
 from waguard.judge.catalogue import Finding, Severity
 from waguard.observe import Known
 from waguard.observe.extensions import Handler
-from waguard.observe.interpreters import Interpreters
+from waguard.observe.interpreters import Interpreter, Interpreters
 
-NAME, TITLE = "extensions", "Extensions"
+NAME, TITLE = "extensions", say("Extensions")
 _SETTLE = 1200.0
 """Seconds that installing and enabling may take (900 and 300), in which a handler is not ready yet and nothing is wrong."""
 _WRITING = 300.0
@@ -29,13 +30,14 @@ def judge(case: Case) -> Part:
     """``facts["handlers"]``: name, version, extension, state, status, code, ready (None: not known), sequence and problem of
     each; ``facts["backup_extension"]``: its version, None if it is not there; ``facts["python"]``: what it would run with."""
     if not isinstance(case.extensions, Known):
-        return Part(NAME, TITLE, f"could not be told: {case.extensions.why}", None, facts={"handlers": None})
+        return Part(NAME, TITLE, say("could not be told: {said}", said=case.extensions.why), None, facts={"handlers": None})
     extensions = case.extensions.value
     found: list[tuple[Handler, list[Finding]]] = [(one, list(_handler(case, one))) for one in extensions.handlers]
     findings = [finding for _, listed in found for finding in listed]
     backup = next((one for one in extensions.handlers if one.name == handler.VMSNAPSHOT), None)
     if backup is None and not extensions.left_out:
-        findings.append(Finding("backup-extension-absent", f"{extensions.lib_dir} has no folder {handler.VMSNAPSHOT}-…"))
+        absent = say("{path} has no folder {name}-…", path=extensions.lib_dir, name=handler.VMSNAPSHOT)
+        findings.append(Finding("backup-extension-absent", absent))
     findings += _python(case, backup is not None)
     bad = [one for one in findings if one.entry.severity is not Severity.INFO]
     unread = [one.problem for one, _ in found if one.problem]
@@ -50,8 +52,7 @@ def _handler(case: Case, one: Handler) -> Iterator[Finding]:
     values = (("handler", one.name), ("folder", one.folder), ("version", one.version), ("log_dir", case.agent.extension_log_dir),
               *((("code", str(one.code)),) if one.code is not None else ()))
     if one.state is State.FAILED_UPGRADE:
-        old = f", {one.installed} is still installed" if one.installed and one.installed != one.version else ""
-        evidence = f"{_named(one)}: HandlerState is FailedUpgrade{old}{_reported(one)}"
+        evidence = f"{_named(one)}: {_upgrade_failed(one)}"
         yield Finding("extension-upgrade-failed", evidence, values, blocks=True if backup else None)
         return
     why = _not_loaded(case, one, backup)
@@ -64,34 +65,56 @@ def _handler(case: Case, one: Handler) -> Iterator[Finding]:
             yield Finding("extension-not-ready", f"{_named(one)}: {why}", values)
 
 
+def _upgrade_failed(one: Handler) -> str:
+    reported = _reported(one)
+    if one.installed and one.installed != one.version:
+        return (say("HandlerState is FailedUpgrade, {version} is still installed, {said}", version=one.installed, said=reported)
+                if reported else say("HandlerState is FailedUpgrade, {version} is still installed", version=one.installed))
+    return say("HandlerState is FailedUpgrade, {said}", said=reported) if reported else say("HandlerState is FailedUpgrade")
+
+
 def _not_loaded(case: Case, one: Handler, backup: bool) -> str:
     """Why the agent could not load or run it; "" if it could, or may yet."""
     if one.report_broken:
-        return f"{one.report_broken}, so the agent reports nothing for it"
+        return say("{said_problem}, so the agent reports nothing for it", said_problem=one.report_broken)
     if one.reported_at is None:
         if one.state in (State.INSTALLED, State.ENABLED):
-            text = f"HandlerState is {one.state.value} but there is no HandlerStatus, so the agent reports nothing for it"
+            text = say("HandlerState is {state} but there is no HandlerStatus, so the agent reports nothing for it",
+                       state=one.state.value)
             return text if _older(case, one.state_at, _WRITING) else ""
         gone = backup and not one.problem and _older(case, max(one.state_at or 0.0, one.folder_at or 0.0), _SETTLE)
-        return f"{one.folder} has neither a HandlerState of an installed one nor a HandlerStatus" if gone else ""
+        return say("{path} has neither a HandlerState of an installed one nor a HandlerStatus", path=one.folder) if gone else ""
     if one.status in (None, "Ready"):
         return ""
     if one.message == _DISABLED:
         return ""  # It is what somebody asked for.
     if one.status in _ON_THE_WAY and one.code in (None, 0):
-        return f"{_reported(one)[2:]}, for {durations.show(case.wall - one.reported_at)}" if _older(
-            case, one.reported_at, _SETTLE) else ""
-    return _reported(one)[2:]
+        age = durations.show(case.wall - one.reported_at)
+        return _on_its_way(one, age) if _older(case, one.reported_at, _SETTLE) else ""
+    return _reported(one)
+
+
+def _on_its_way(one: Handler, age: str) -> str:
+    """With the agent's word spelt out: a message of commas and a "for" alone would be found in texts of others."""
+    if one.status == "NotReady":
+        return (say("NotReady: {text}, for {age}", text=one.message, age=age) if one.message else
+                say("NotReady, for {age}", age=age))
+    return (say("Installing: {text}, for {age}", text=one.message, age=age) if one.message else
+            say("Installing, for {age}", age=age))
 
 
 def _run_failed(one: Handler) -> str:
     if one.status_broken:
-        return f"{one.status_broken}, so the agent reports error 1012"
+        return say("{said_problem}, so the agent reports error 1012", said_problem=one.status_broken)
     if one.status_word != "error":
         return ""
-    code = f" with code {one.status_code}" if one.status_code is not None else ""
-    said = f": {one.status_message}" if one.status_message else ""
-    return f"its run for settings {one.status_seq} ended in error{code}{said}"
+    number, code, text = one.status_seq, one.status_code, one.status_message
+    if code is None:
+        return (say("its run for settings {number} ended in error: {text}", number=number, text=text) if text else
+                say("its run for settings {number} ended in error", number=number))
+    return (say("its run for settings {number} ended in error with code {code}: {text}", number=number, code=code,
+                text=text) if text else
+            say("its run for settings {number} ended in error with code {code}", number=number, code=code))
 
 
 def _named(one: Handler) -> str:
@@ -99,12 +122,19 @@ def _named(one: Handler) -> str:
 
 
 def _reported(one: Handler) -> str:
-    """", NotReady with code 1009 (enable failed): …"; "" if there is no HandlerStatus."""
+    """"NotReady with code 1009 (enable failed): …"; "" if there is no HandlerStatus."""
     if one.status is None and one.code is None:
         return ""
-    means = handler.CODES.get(one.code, "") if one.code is not None else ""
-    code = f" with code {one.code}" + (f" ({means})" if means else "") if one.code not in (None, 0) else ""
-    return f", {one.status or 'no status'}{code}" + (f": {one.message}" if one.message else "")
+    status, code, text = one.status or say("no status"), one.code, one.message
+    if code in (None, 0):
+        return f"{status}: {text}" if text else status
+    means = handler.CODES.get(code, "") if code is not None else ""
+    if means:
+        return (say("{said_status} with code {code} ({said_meaning}): {text}", said_status=status, code=code,
+                    said_meaning=means, text=text) if text else
+                say("{said_status} with code {code} ({said_meaning})", said_status=status, code=code, said_meaning=means))
+    return (say("{said_status} with code {code}: {text}", said_status=status, code=code, text=text) if text else
+            say("{said_status} with code {code}", said_status=status, code=code))
 
 
 def _older(case: Case, at: Optional[float], limit: float) -> bool:
@@ -118,14 +148,19 @@ def _python(case: Case, present: bool) -> Iterator[Finding]:
     if asked.compatible is not False:
         return
     if not asked.tried:
-        evidence = f"{handler.VMSNAPSHOT} {asked.version} finds no Python in /usr/bin and /usr/local/bin"
+        evidence = say("{extension} finds no Python in /usr/bin and /usr/local/bin",
+                       extension=f"{handler.VMSNAPSHOT} {asked.version}")
     else:
-        each = "; ".join(f"{one.path} {one.version}".strip() + (f" has no {', '.join(one.missing)}" if one.missing
-                                                                 else f" does not run: {one.problem}")
-                         for one in asked.tried[:_SHOWN])
+        each = "; ".join(_useless(one) for one in asked.tried[:_SHOWN])
         evidence = f"{handler.VMSNAPSHOT} {asked.version}: {each}"
     values = (("handler", handler.VMSNAPSHOT), ("version", asked.version))
     yield Finding("backup-extension-python-incompatible", evidence[:600], values)
+
+
+def _useless(one: Interpreter) -> str:
+    python = f"{one.path} {one.version}".strip()
+    return (say("{python} has no {modules}", python=python, modules=", ".join(one.missing)) if one.missing else
+            say("{python} does not run: {said_problem}", python=python, said_problem=one.problem))
 
 
 def _python_facts(case: Case) -> dict[str, Any]:
@@ -146,15 +181,17 @@ def _facts(one: Handler, findings: list[Finding]) -> dict[str, Any]:
 def _says(found: list[tuple[Handler, list[Finding]]], bad: list[Finding], unread: list[str]) -> str:
     names = list(dict.fromkeys(one.name.rpartition(".")[2] or one.name for one, listed in found if listed))
     if names:
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        return f"not ready: {', '.join(names[:_SHOWN])}{more}, of {len(found)}"
+        shown, more = ", ".join(names[:_SHOWN]), len(names) - _SHOWN
+        return (say("not ready: {names} and {more} more, of {count}", names=shown, more=more, count=len(found)) if more > 0 else
+                say("not ready: {names}, of {count}", names=shown, count=len(found)))
     if bad:
         return bad[0].entry.summary
     if unread:
-        return f"could not be told of all {len(found)}: {unread[0]}"
+        return say("could not be told of all {count}: {said}", count=len(found), said=unread[0])
     if not found:
-        return "none is installed"
+        return say("none is installed")
     late = [one for one, _ in found if one.status != "Ready"]
     if late:
-        return f"{len(found) - len(late)} of {len(found)} ready, the others on their way"
-    return f"{len(found)} ready" if len(found) > 1 else f"{found[0][0].name.rpartition('.')[2]} is ready"
+        return say("{ready} of {count} ready, the others on their way", ready=len(found) - len(late), count=len(found))
+    return (say("all {count} ready", count=len(found)) if len(found) > 1 else
+            say("{name} is ready", name=found[0][0].name.rpartition(".")[2]))

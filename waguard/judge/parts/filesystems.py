@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 from waguard import durations
 from waguard.agent.mountinfo import READ_ONLY_TYPES
+from waguard.i18n import say
 from waguard.judge.case import Case, Part
 from waguard.judge.catalogue import Finding
 from waguard.observe import Known
@@ -36,7 +37,7 @@ def judge(case: Case) -> Part:
     says = [_space(case.filesystems.value) if isinstance(case.filesystems, Known) else case.filesystems.why,
             _answers(case.mounts.value) if isinstance(case.mounts, Known) else case.mounts.why]
     told = systems is not None and mounts is not None and all(place.space is not None for place in systems.places[:2])
-    return Part("filesystems", "File systems", findings[0].evidence if findings else "; ".join(dict.fromkeys(says)),
+    return Part("filesystems", say("File systems"), findings[0].evidence if findings else "; ".join(dict.fromkeys(says)),
                 False if findings else True if told else None, findings, _facts(systems, mounts))
 
 
@@ -45,22 +46,32 @@ def _places(systems: Filesystems, settings: ResourceSettings) -> Iterator[Findin
     for point in dict.fromkeys(place.mount for place in systems.places if place.mount):
         held = [place for place in systems.places if place.mount == point]
         place, values = held[0], (("mount", point),)
-        which = f"{point} ({place.type}), which holds the {_list([place.what for place in held])},"
+        which = _which(point, held)
         if any(one.read_only for one in held):
-            error = " after an error" if place.error else ""
-            yield Finding("filesystem-read-only", f"{which} is read-only{error}", values)
+            evidence = (say("{said_which} is read-only after an error", said_which=which) if place.error else
+                        say("{said_which} is read-only", said_which=which))
+            yield Finding("filesystem-read-only", evidence, values)
             continue
         space = next((one.space for one in held if one.space is not None), None)
         if space is None or place.type in READ_ONLY_TYPES:
             continue
         if _full(space, settings):
-            yield Finding("disk-full", f"{which} has {size(space.free)} of {size(space.size)} free", values)
+            yield Finding("disk-full", say("{said_which} has {free} of {size} free", said_which=which, free=size(space.free),
+                                           size=size(space.size)), values)
         if space.files > 0 and space.files_free < min(space.files * settings.inodes_free / 100, _INODES):
-            yield Finding("inodes-exhausted", f"{which} has {space.files_free} of {space.files} inodes free", values)
+            yield Finding("inodes-exhausted", say("{said_which} has {free} of {count} inodes free", said_which=which,
+                                                  free=space.files_free, count=space.files), values)
     library = systems.places[0] if systems.places else None
     if library is not None and library.noexec:
-        yield Finding("filesystem-noexec", f"{library.mount}, which holds {library.path}, is mounted noexec",
-                      (("mount", library.mount),))
+        yield Finding("filesystem-noexec", say("{mount}, which holds {path}, is mounted noexec", mount=library.mount,
+                                               path=library.path), (("mount", library.mount),))
+
+
+def _which(point: str, held: Sequence[Place]) -> str:
+    if len(held) == 1:
+        return say("{mount} ({type}), which holds the {said_what},", mount=point, type=held[0].type, said_what=held[0].what)
+    paths = ", ".join(dict.fromkeys(place.path for place in held))
+    return say("{mount} ({type}), which holds {paths},", mount=point, type=held[0].type, paths=paths)
 
 
 def _full(space: Space, settings: ResourceSettings) -> bool:
@@ -74,10 +85,13 @@ def _mounts(mounts: Mounts, case: Case) -> Iterator[Finding]:
     local = isinstance(case.snapshots, Known) and case.snapshots.value.options.only_local
     for one in mounts.mounts:
         if _dead(one):
-            since = f" for {durations.show(one.since)}" if one.since else ""
-            spared = "; the backup extension does not ask it (onlyLocalFilesystems)" if local and one.type in _REMOTE else ""
-            yield Finding("mount-unresponsive", f"{one.point} ({one.type}) does not answer{since}: {one.problem}{spared}",
-                          (("mount", one.point),))
+            evidence = (say("{mount} ({type}) does not answer for {age}: {said_problem}", mount=one.point, type=one.type,
+                            age=durations.show(one.since), said_problem=one.problem) if one.since else
+                        say("{mount} ({type}) does not answer: {said_problem}", mount=one.point, type=one.type,
+                            said_problem=one.problem))
+            if local and one.type in _REMOTE:
+                evidence = say("{said}; the backup extension does not ask it (onlyLocalFilesystems)", said=evidence)
+            yield Finding("mount-unresponsive", evidence, (("mount", one.point),))
 
 
 def _dead(one: Asked) -> bool:
@@ -88,18 +102,21 @@ def _dead(one: Asked) -> bool:
 def _space(systems: Filesystems) -> str:
     known = {place.mount: place.space for place in systems.places if place.space is not None}
     if not known:
-        return _list(list(dict.fromkeys(place.problem for place in systems.places if place.problem))) or "no space is told"
+        problems = dict.fromkeys(place.problem for place in systems.places if place.problem)
+        return "; ".join(problems) or say("no space is told")
     tightest = min(known, key=lambda mount: known[mount].free)
-    return f"{size(known[tightest].free)} free on {tightest}"
+    return say("{free} free on {mount}", free=size(known[tightest].free), mount=tightest)
 
 
 def _answers(mounts: Mounts) -> str:
     asked = [one for one in mounts.mounts if one.answers is not None]
-    more = f", {mounts.unasked} more not asked" if mounts.unasked else ""
-    hidden = f", {len(mounts.mounts) - len(asked)} cannot be seen from here" if len(asked) < len(mounts.mounts) else ""
-    if not asked:
-        return f"no mount asked{more}{hidden}"
-    return (f"all {len(asked)} mounts answer" if len(asked) > 1 else "the mount answers") + more + hidden
+    told = [say("all {count} mounts answer", count=len(asked)) if len(asked) > 1 else
+            say("the mount answers") if asked else say("no mount asked")]
+    if mounts.unasked:
+        told.append(say("{count} more not asked", count=mounts.unasked))
+    if len(asked) < len(mounts.mounts):
+        told.append(say("{count} cannot be seen from here", count=len(mounts.mounts) - len(asked)))
+    return "; ".join(told)
 
 
 def _facts(systems: Optional[Filesystems], mounts: Optional[Mounts]) -> dict[str, Any]:
@@ -120,10 +137,6 @@ def _place(place: Place) -> dict[str, Any]:
             "available": space.available if space else None,
             "inodes": space.files if space and space.files else None,
             "inodes_free": space.files_free if space and space.files else None}
-
-
-def _list(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
 def size(count: int) -> str:

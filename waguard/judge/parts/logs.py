@@ -8,6 +8,7 @@ from waguard import durations
 from waguard.agent import signatures
 from waguard.agent.logtally import RUN, Match
 from waguard.agent.signatures import Severity
+from waguard.i18n import say
 from waguard.judge.case import Case, Part
 from waguard.judge.catalogue import Finding
 from waguard.observe import Known
@@ -29,12 +30,13 @@ _OVER = {"goal-state-failing": "goal-state-recovered", "wireserver-unreachable":
 
 def judge(case: Case) -> Part:
     """The part of the case about logs, and the finding that the agent's reports fail."""
+    title = say("Logs")
     if not isinstance(case.logtree, Known):
-        return Part("logs", "Logs", case.logtree.why, None)
+        return Part("logs", title, case.logtree.why, None)
     tree = case.logtree.value
     found = (*_floods(case, tree), *_oversized(case, tree), *_unrotated(case, tree), *judge_report(case))
     ok = False if found else (True if tree.waagent else None)
-    return Part("logs", "Logs", found[0].evidence if found else _says(case, tree), ok, found, _facts(case, tree))
+    return Part("logs", title, found[0].evidence if found else _says(case, tree), ok, found, _facts(case, tree))
 
 
 def recent(case: Case, signature_id: str, within_seconds: float) -> Optional[Match]:
@@ -56,12 +58,15 @@ def judge_report(case: Case) -> tuple[Finding, ...]:
     if last is not None and last.at is not None:
         failing = case.wall - last.at < RUN and (long is not None or last.times > 1)
         began = last.since if last.since is not None else last.at
-        over = f" in {durations.show(last.at - began)}" if last.times > 1 else ""
-        told = f"the agent failed to report its status {last.times} times{over}, last {_ago(case, last.at)}"
-        return (Finding("status-not-reported", f"{told}: {last.text}", blocks=True),) if failing else ()
+        ago = _age(case, last.at)
+        told = (say("the agent failed to report its status {count} times in {age}, last {ago} ago: {line}", count=last.times,
+                    age=durations.show(last.at - began), ago=ago, line=last.text) if last.times > 1 else
+                say("the agent failed to report its status, last {ago} ago: {line}", ago=ago, line=last.text))
+        return (Finding("status-not-reported", told, blocks=True),) if failing else ()
     if long is None or long.at is None:
         return ()
-    return (Finding("status-not-reported", f"the agent said {_ago(case, long.at)}: {long.text}", blocks=True),)
+    return (Finding("status-not-reported", say("the agent said {age} ago: {line}", age=_age(case, long.at), line=long.text),
+                    blocks=True),)
 
 
 def _floods(case: Case, tree: LogTree) -> tuple[Finding, ...]:
@@ -69,28 +74,31 @@ def _floods(case: Case, tree: LogTree) -> tuple[Finding, ...]:
     if not found:
         return ()
     worst = found[0]
-    line = f", most of them: {worst.repeated}" if worst.repeated else ""
-    others = f"; too many in {len(found) - 1} more" if len(found) > 1 else ""
-    evidence = f"{worst.where} gets {worst.per_minute:.0f} records a minute over five minutes{line}{others}"
+    evidence = (say("{path} gets {count:.0f} records a minute over five minutes, most of them: {line}", path=worst.where,
+                    count=worst.per_minute, line=worst.repeated) if worst.repeated else
+                say("{path} gets {count:.0f} records a minute over five minutes", path=worst.where, count=worst.per_minute))
+    if len(found) > 1:
+        evidence = say("{said}; too many in {count} more", said=evidence, count=len(found) - 1)
     return (Finding("log-flood", evidence, (("path", worst.where),)),)
 
 
 def _oversized(case: Case, tree: LogTree) -> tuple[Finding, ...]:
     limits = case.settings.logs
-    whole = tree.tree_bytes is not None and tree.tree_bytes >= limits.tree_limit * _MIB
-    if not tree.over and not whole:
+    whole = tree.tree_bytes if tree.tree_bytes is not None and tree.tree_bytes >= limits.tree_limit * _MIB else None
+    if not tree.over and whole is None:
         return ()
     told = []
-    if whole:
-        more = "" if tree.complete else " or more"
-        told.append(f"all logs take {_size(tree.tree_bytes)}{more}, {limits.tree_limit} MiB is the limit")
+    if whole is not None:
+        told.append(say("all logs take {size}, {limit} MiB is the limit", size=_size(whole), limit=limits.tree_limit)
+                    if tree.complete else
+                    say("all logs take {size} or more, {limit} MiB is the limit", size=_size(whole), limit=limits.tree_limit))
     if tree.largest:
-        told.append(f"{tree.largest[0][0]} takes {_size(tree.largest[0][1])}")
+        told.append(say("{path} takes {size}", path=tree.largest[0][0], size=_size(tree.largest[0][1])))
     if tree.over > 1:
-        told.append(f"{tree.over} logs are larger than {limits.file_limit} MiB")
+        told.append(say("{count} logs are larger than {limit} MiB", count=tree.over, limit=limits.file_limit))
     if tree.growth is not None and tree.growth > _MIB and tree.growth_time > 0:
-        told.append(f"{_size(tree.growth)} came in the last {durations.show(tree.growth_time)}")
-    path = tree.largest[0][0] if tree.largest and not whole else case.agent.extension_log_dir
+        told.append(say("{size} came in the last {age}", size=_size(tree.growth), age=durations.show(tree.growth_time)))
+    path = tree.largest[0][0] if tree.largest and whole is None else case.agent.extension_log_dir
     return (Finding("log-tree-oversized", "; ".join(told), (("path", path),)),)
 
 
@@ -105,34 +113,40 @@ def _unrotated(case: Case, tree: LogTree) -> tuple[Finding, ...]:
     bare = rotation.rules == () and not rotation.older and log.startswith("/var/log/")
     if length <= limit and not bare:
         return ()
-    told = [f"{log} is {_size(length)}"]
+    told = [say("{path} takes {size}", path=log, size=_size(length))]
     if rotation.rules is None:
         told.append(rotation.why)
     elif not rotation.rules:
-        told.append("no rule of logrotate is for it")
+        told.append(say("no rule of logrotate is for it"))
     else:
-        at = f"rotates it at {_size(rotation.size)}" if rotation.size is not None else "rotates it by time alone"
-        told.append(f"{rotation.rules[0]} {at}")
-    if len(rotation.rules or ()) > 1:
-        told.append(f"{' and '.join((rotation.rules or ())[:3])} both name it, which logrotate refuses")
+        told.append(say("{path} rotates it by time alone", path=rotation.rules[0]) if rotation.size is None else
+                    say("{path} rotates it at {size}", path=rotation.rules[0], size=_size(rotation.size)))
+    if rotation.rules and len(rotation.rules) > 1:
+        told.append(say("{path} and {other} both name it, which logrotate refuses", path=rotation.rules[0],
+                        other=rotation.rules[1]))
     if rotation.rules:
-        told.append("logrotate never ran, as far as its status file tells" if rotation.ran is None
-                    else f"logrotate last ran {_ago(case, rotation.ran)}")
+        told.append(say("logrotate never ran, as far as its status file tells") if rotation.ran is None else
+                    say("logrotate last ran {age} ago", age=_age(case, rotation.ran)))
     return (Finding("logrotate-broken", "; ".join(told), (("path", log),)),)
 
 
 def _says(case: Case, tree: LogTree) -> str:
     if not tree.waagent:
         why = tree.problems.get(case.agent.log)
-        return f"{case.agent.log} cannot be read: {why}" if why else f"there is no {case.agent.log}"
+        return (say("{path} cannot be read: {said_why}", path=case.agent.log, said_why=why) if why else
+                say("there is no {path}", path=case.agent.log))
     faults = _faults(case, tree)
-    size = f"{_size(tree.tree_bytes)} in {tree.count} files" if tree.tree_bytes is not None else "sizes not known"
+    sizes = (say("sizes not known") if tree.tree_bytes is None else
+             say("{size} in {count} files", size=_size(tree.tree_bytes), count=tree.count))
     if not faults:
-        return f"{size}, no fault in the last day"
+        return say("{said}, no fault in the last day", said=sizes)
     last = faults[0]
-    meaning = signatures.BY_ID[last.signature].meaning
-    kinds = "1 kind" if len(faults) == 1 else f"{len(faults)} kinds"
-    return f"{size}; faults of {kinds} in the last day, last {_ago(case, last.at or case.wall)}: {meaning}"
+    meaning, ago = signatures.BY_ID[last.signature].meaning, _age(case, last.at or case.wall)
+    if len(faults) == 1:
+        return say("{said}; faults of 1 kind in the last day, last {ago} ago: {said_meaning}", said=sizes, ago=ago,
+                   said_meaning=meaning)
+    return say("{said}; faults of {count} kinds in the last day, last {ago} ago: {said_meaning}", said=sizes,
+               count=len(faults), ago=ago, said_meaning=meaning)
 
 
 def _faults(case: Case, tree: LogTree) -> list[Match]:
@@ -168,13 +182,11 @@ def _facts(case: Case, tree: LogTree) -> dict[str, Any]:
     }
 
 
-def _size(size: Optional[int]) -> str:
-    if size is None:
-        return "an unknown size"
+def _size(size: int) -> str:
     if size < _MIB:
         return f"{size / 1024:.0f} KiB"
     return f"{size / _MIB:.1f} MiB" if size < 1 << 30 else f"{size / (1 << 30):.1f} GiB"
 
 
-def _ago(case: Case, at: float) -> str:
-    return f"{durations.show(max(0.0, case.wall - at))} ago"
+def _age(case: Case, at: float) -> str:
+    return durations.show(max(0.0, case.wall - at))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Optional
 
+from waguard.i18n import message, say
 from waguard.judge.case import Case, Part
 from waguard.judge.catalogue import Finding
 from waguard.observe import Known
@@ -12,24 +13,28 @@ from waguard.observe.leases import Leases
 from waguard.observe.network import Network, Target
 from waguard.observe.probes import Kind, split
 
-_OFF_AZURE = "this machine is not known to be on Azure, so nothing is sent to Azure's addresses"
+_OFF_AZURE = message("this machine is not known to be on Azure, so nothing is sent to Azure's addresses")
 _NOBODY = frozenset((Kind.DROPPED, Kind.NO_ROUTE))
-_CALLED = {"wireserver": "wire server", "hostplugin": "host plugin", "imds": "metadata", "dns": "DNS", "storage": "storage"}
+_SILENT = {"wireserver": message("wire server: {said}"), "hostplugin": message("host plugin: {said}"),
+           "imds": message("metadata: {said}"), "storage": message("storage: {said}")}
+_FAST = {"wireserver": message("wire server {milliseconds:.1f} ms"), "hostplugin": message("host plugin {milliseconds:.1f} ms"),
+         "imds": message("metadata {milliseconds:.1f} ms"), "storage": message("storage {milliseconds:.1f} ms")}
 
 
 def judge(case: Case) -> Part:
     """The part of the case about the network."""
+    title = say("Network")
     if case.azure is not True:
-        return Part("network", "Network", _OFF_AZURE, None)
+        return Part("network", title, _OFF_AZURE, None)
     if not isinstance(case.network, Known):
-        return Part("network", "Network", case.network.why, None)
+        return Part("network", title, case.network.why, None)
     network = case.network.value
     leases = case.leases.value if isinstance(case.leases, Known) else None
     proxy = _proxy(case, network)
     findings = (*_azure(network), *_storage(network, proxy), *_dhcp(network, leases))
     core = [target.success for target in network.targets if target.name in ("wireserver", "hostplugin")]
     told: Optional[bool] = None if None in core or not core else True
-    return Part("network", "Network", _says(network, proxy), False if findings else told, findings,
+    return Part("network", title, _says(network, proxy), False if findings else told, findings,
                 _facts(case, network, leases, proxy))
 
 
@@ -43,8 +48,9 @@ def _azure(network: Network) -> Iterator[Finding]:
         if network.routable is False:
             route = network.route
             refused = route is not None and route.refuses
-            why = "a route refuses it (unreachable, prohibit or blackhole)" if refused else "the kernel knows no way"
-            yield Finding("no-route-to-wireserver", f"there is no route to {host}: {why}", (("address", host),))
+            why = (say("there is no route to {host}: a route refuses it (unreachable, prohibit or blackhole)", host=host)
+                   if refused else say("there is no route to {host}: the kernel knows no way", host=host))
+            yield Finding("no-route-to-wireserver", why, (("address", host),))
         else:
             yield Finding("wireserver-unreachable", _sentence(target), (("address", address),))
     lost = {_host(address) for address in wire} if network.routable is False else set()
@@ -70,10 +76,12 @@ def _dhcp(network: Network, leases: Optional[Leases]) -> Iterator[Finding]:
         return
     if leases.endpoint != "" or not leases.complete or any(lease.option_245 or not lease.telling for lease in leases.leases):
         return
-    seen = ", ".join(dict.fromkeys(f"{lease.client} on {lease.interface or 'an interface'}" for lease in leases.leases[:5]))
-    missing = f"the DHCP leases ({seen}) carry no option 245" if seen else "there is no DHCP lease"
-    yield Finding("dhcp-option-245-missing", f"{missing}, the agent has stored no address of a wire server, and "
-                                             f"{_host(wire[0].address)} does not answer")
+    seen = ", ".join(dict.fromkeys(f"{lease.client} {lease.interface}".strip() for lease in leases.leases[:5]))
+    host = _host(wire[0].address)
+    yield Finding("dhcp-option-245-missing", say(
+        "the DHCP leases ({leases}) carry no option 245, the agent has stored no address of a wire server, and {host} does not "
+        "answer", leases=seen, host=host) if seen else say(
+        "there is no DHCP lease, the agent has stored no address of a wire server, and {host} does not answer", host=host))
 
 
 def _proxy(case: Case, network: Network) -> str:
@@ -87,20 +95,20 @@ def _says(network: Network, proxy: str) -> str:
     """What does not answer; if all do, how fast."""
     bad = [target for target in network.targets if target.success is not True and target.name != "dns"]
     if network.routable is False and any(target.name == "wireserver" for target in bad):
-        return "there is no route to the wire server"
-    told = []
-    for target in bad:
-        told.append(f"{_CALLED.get(target.name, target.name)}: {_sentence(target)}"
-                    + (", but the agent has a proxy" if target.name == "storage" and proxy else ""))
-    if told:
-        return "; ".join(told)
-    times = ", ".join(f"{_CALLED.get(target.name, target.name)} {target.duration * 1000:.1f} ms"
+        return say("there is no route to the wire server")
+    if bad:
+        return "; ".join(say("storage: {said}, but the agent has a proxy", said=_sentence(target))
+                         if target.name == "storage" and proxy else _SILENT[target.name].format(said=_sentence(target))
+                         for target in bad)
+    times = "; ".join(_FAST[target.name].format(milliseconds=target.duration * 1000)
                       for target in network.targets if target.duration is not None and target.name != "dns")
-    return f"all answer ({times})" + ("" if network.named("storage") else f"; storage not probed: {network.storage_why}")
+    if network.named("storage"):
+        return say("all answer ({said_times})", said_times=times)
+    return say("all answer ({said_times}); storage not probed: {said_why}", said_times=times, said_why=network.storage_why)
 
 
 def _sentence(target: Target) -> str:
-    return target.problem + (" (asked less than a minute ago)" if target.reused else "")
+    return say("{said} (asked less than a minute ago)", said=target.problem) if target.reused else target.problem
 
 
 def _facts(case: Case, network: Network, leases: Optional[Leases], proxy: str) -> dict[str, Any]:

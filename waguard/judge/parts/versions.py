@@ -7,12 +7,16 @@ from typing import Any, Optional
 from waguard import durations
 from waguard.agent import distro, pkgversion
 from waguard.agent.versions import SUPPORT_FLOOR, AgentVersion, try_parse
+from waguard.i18n import message, say
 from waguard.judge.case import Case, Part
 from waguard.judge.catalogue import Finding, Severity
 from waguard.observe import Known
 from waguard.observe.software import Downloaded, Software
 
-NAME, TITLE = "versions", "Agent version"
+NAME, TITLE = "versions", say("Agent version")
+_GOAL_STATE, _DAEMON, _INSTALLED = message("the goal state agent"), message("the daemon"), message("the installed agent")
+_IS = {_GOAL_STATE: message("the goal state agent is {version}"), _DAEMON: message("the daemon is {version}"),
+       _INSTALLED: message("the installed agent is {version}")}
 
 
 def judge(case: Case) -> Part:
@@ -28,7 +32,8 @@ def judge(case: Case) -> Part:
     places = _places(case, software)
     findings = []
     if outdated["support_floor"]:
-        findings.append(Finding("agent-version-unsupported", f"{who} is {version}, older than {SUPPORT_FLOOR}", places))
+        findings.append(Finding("agent-version-unsupported", say("{said_who} is {version}, older than {oldest}", said_who=who,
+                                                                version=version, oldest=SUPPORT_FLOOR), places))
     if outdated["distro"] and software is not None:
         findings.append(Finding("agent-behind-distro", _distro_evidence(case, software), places))
     if outdated["upstream"]:
@@ -44,10 +49,10 @@ def judge(case: Case) -> Part:
 def _version(case: Case, software: Optional[Software]) -> tuple[str, str]:
     """The version that counts, and whose it is. The goal state agent's counts for support (MSDocs, waguard.agent.versions)."""
     if case.agent.goal_state_version:
-        return case.agent.goal_state_version, "the goal state agent"
+        return case.agent.goal_state_version, _GOAL_STATE
     if case.agent.daemon_version:
-        return case.agent.daemon_version, "the daemon"
-    return (software.daemon or "", "the installed agent") if software is not None else ("", "the agent")
+        return case.agent.daemon_version, _DAEMON
+    return (software.daemon or "" if software is not None else ""), _INSTALLED
 
 
 def _behind_distro(software: Optional[Software]) -> Optional[bool]:
@@ -80,16 +85,21 @@ def _places(case: Case, software: Optional[Software]) -> tuple[tuple[str, str], 
 def _distro_evidence(case: Case, software: Software) -> str:
     at = software.candidate_at
     age = durations.show(case.wall - at) if at is not None and at < case.wall else ""
-    lists = f"{software.manager}'s lists" + (f" of {age} ago" if age else "")
-    return f"{software.package} {software.installed} is installed, and {lists} have {software.candidate}"
+    installed = f"{software.package} {software.installed}"
+    return (say("{installed} is installed, and {manager}'s lists of {age} ago have {newest}", installed=installed,
+                manager=software.manager, age=age, newest=software.candidate) if age else
+            say("{installed} is installed, and {manager}'s lists have {newest}", installed=installed,
+                manager=software.manager, newest=software.candidate))
 
 
 def _upstream_evidence(case: Case, who: str, version: Optional[AgentVersion], disabled: list[Downloaded]) -> str:
     assert isinstance(case.releases, Known)
     upstream = case.releases.value
-    when = f" was released on {upstream.released}" if upstream.released else " has been released"
-    why = _why_behind(case, version, disabled)
-    return f"{who} is {version}, and {upstream.newest}{when}" + (f"; {', and '.join(why)}" if why else "")
+    behind = (say("{said_who} is {version}, and {newest} was released on {date}", said_who=who, version=version,
+                  newest=upstream.newest, date=upstream.released) if upstream.released else
+              say("{said_who} is {version}, and {newest} has been released", said_who=who, version=version,
+                  newest=upstream.newest))
+    return "; ".join((behind, *_why_behind(case, version, disabled)))
 
 
 def _why_behind(case: Case, version: Optional[AgentVersion], disabled: list[Downloaded]) -> list[str]:
@@ -101,37 +111,38 @@ def _why_behind(case: Case, version: Optional[AgentVersion], disabled: list[Down
         legacy = version is not None and version.numbers < (2, 10)
         if not (updates.enabled if legacy else updates.latest):
             key = "AutoUpdate.Enabled" if legacy or updates.latest_line is None else "AutoUpdate.UpdateToLatestVersion"
-            why.append(f"{key} is off")
+            why.append(say("{key} is off", key=key))
     if disabled:
-        why.append(f"the agent has disabled {disabled[0].version}")
+        why.append(say("the agent has disabled {version}", version=disabled[0].version))
     if case.agent.running is False:
-        why.append("the agent does not run")
+        why.append(say("the agent does not run"))
     elif case.agent.daemon_pid and not case.agent.handler_pid and not case.agent.goal_state_version:
-        why.append("the handler, which does the updating, does not run")
+        why.append(say("the handler, which does the updating, does not run"))
     return why
 
 
 def _disabled_evidence(disabled: list[Downloaded], who: str, version: Optional[AgentVersion]) -> str:
-    first = disabled[0]
-    more = f", and {len(disabled) - 1} more" if len(disabled) > 1 else ""
-    runs = f"; {who} is {version}" if version is not None else ""
-    reason = f": {first.reason}" if first.reason else ""
-    return f"{first.version} is disabled by {first.path}{more}{runs}{reason}"
+    first, more = disabled[0], len(disabled) - 1
+    told = (say("{version} is disabled by {path}, and {count} more", version=first.version, path=first.path, count=more)
+            if more else say("{version} is disabled by {path}", version=first.version, path=first.path))
+    if version is not None:
+        told = f"{told}; {_IS[who].format(version=version)}"
+    return say("{said}; the reason: {reason}", said=told, reason=first.reason) if first.reason else told
 
 
 def _says(case: Case, text: str, who: str, software: Optional[Software]) -> str:
-    parts = [f"{who} is {text}" if text else "not known: neither a running agent nor its code was found"]
+    parts = [_IS[who].format(version=text) if text else say("not known: neither a running agent nor its code was found")]
     daemon = case.agent.daemon_version
     if case.agent.goal_state_version and daemon not in ("", text):
-        parts.append(f"the daemon {daemon}")
+        parts.append(say("the daemon {version}", version=daemon))
     if software is not None and software.installed:
-        parts.append(f"package {software.package} {software.installed}")
-        if software.candidate is None:
-            parts.append(f"what the distribution offers is not known ({software.candidate_why})")
-        elif not _behind_distro(software):
-            parts[-1] += ", the newest in the package lists"
+        package, newest = f"{software.package} {software.installed}", software.candidate is not None
+        parts.append(say("package {package}, the newest in the package lists", package=package)
+                     if newest and not _behind_distro(software) else say("package {package}", package=package))
+        if not newest:
+            parts.append(say("what the distribution offers is not known ({said_why})", said_why=software.candidate_why))
     elif software is None and not isinstance(case.software, Known):
-        parts.append(f"the package is not known ({case.software.why})")
+        parts.append(say("the package is not known ({said_why})", said_why=case.software.why))
     return "; ".join(parts)
 
 

@@ -81,7 +81,7 @@ SPOILED: list[tuple[str, Callable[[Machine], object], str]] = [
     ("filesystem-frozen", frozen, "safefreeze (pid 77) has been running for 6m40s, with /data"),
     ("backup-overdue", stopped_backups, "the last success was 3d ago"),
     ("backup-scripts-misconfigured", lambda vm: (put(vm.backup.path / "main/VMSnapshotPluginHost.conf", "[pre_post]\nnumberOfPlugins: 0\n", mode=0o644),
-                                                 put(vm.root / backupconf.SCRIPTS, "{}", mode=0o600)), "lacks preScriptLocation (305)"),
+                                                 put(vm.root / backupconf.SCRIPTS, "{}", mode=0o600)), "lacks preScriptLocation (code 305)"),
 ]
 
 

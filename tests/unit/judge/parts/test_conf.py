@@ -143,7 +143,7 @@ def test_many_of_a_kind_are_one_finding_with_five_places(place: Path) -> None:
         f"{place}:1: Zebra0 is no key the agent reads and has no effect: remove it, or look for the right name in the agent's README. "
         f"Also {place}:2 (Zebra1), {place}:3 (Zebra2), {place}:4 (Zebra3), {place}:5 (Zebra4), 4 more.")
     assert part.facts["problems"] == {"conf-unknown-key": 9}
-    assert judged(place, "x=1\n=1").findings[0].evidence.endswith(f" Also {place}:2 (no key).")
+    assert judged(place, "x=1\n=1").findings[0].evidence.endswith(f" Also {place}:2.")
 
 
 def test_several_kinds_are_said_by_the_first_that_matters(place: Path) -> None:

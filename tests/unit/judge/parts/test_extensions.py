@@ -35,7 +35,7 @@ def ids(found: Part) -> list[tuple[str, bool]]:
 class TestHealthy:
     def test_all_ready(self) -> None:
         found = judge(X, BACKUP)
-        assert (found.ok, found.findings, found.says, found.facts["backup_extension"]) == (True, (), "2 ready", "1.0.9220.0")
+        assert (found.ok, found.findings, found.says, found.facts["backup_extension"]) == (True, (), "all 2 ready", "1.0.9220.0")
         assert [one["ready"] for one in found.facts["handlers"]] == [True, True] and json.dumps(dict(found.facts))
 
     @pytest.mark.parametrize("what, change", [

@@ -74,7 +74,7 @@ class TestFull:
 
     def test_one_finding_a_mount_names_all_that_it_holds(self) -> None:
         (finding,) = judge(var(**space(free=12 * MIB))).findings
-        assert finding.evidence == "/var (xfs), which holds the library directory and log directory, has 12 MiB of 30 GiB free"
+        assert finding.evidence == "/var (xfs), which holds /var/lib/waagent, /var/log, has 12 MiB of 30 GiB free"
 
     def test_roots_part_counts_as_free(self) -> None:
         assert told(judge(var(**space(available=0)))) == []
@@ -100,7 +100,7 @@ class TestFlags:
     def test_read_only_is_told_instead_of_full(self) -> None:
         found = judge(var(read_only=True, **space(free=0)))
         assert told(found) == [("filesystem-read-only", "/var")]
-        assert found.findings[0].evidence == "/var (xfs), which holds the library directory and log directory, is read-only"
+        assert found.findings[0].evidence == "/var (xfs), which holds /var/lib/waagent, /var/log, is read-only"
         assert judge(var(read_only=True, error=True)).findings[0].evidence.endswith("is read-only after an error")
 
     def test_what_cannot_be_told_is_no_finding(self) -> None:
@@ -137,7 +137,7 @@ class TestMounts:
 
     def test_one_that_could_not_be_asked_is_no_finding(self) -> None:
         found = judge(mounts=(dataclasses.replace(NFS, answers=None, problem="waguard's sandbox hides it"), DATA), unasked=3)
-        assert told(found) == [] and found.says.endswith("the mount answers, 3 more not asked, 1 cannot be seen from here")
+        assert told(found) == [] and found.says.endswith("the mount answers; 3 more not asked; 1 cannot be seen from here")
 
 
 class TestUnknown:

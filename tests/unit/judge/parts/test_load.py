@@ -35,7 +35,7 @@ def stall(ten: float, sixty: float, more: float) -> Stall:
 
 def test_calm() -> None:
     found = judge()
-    assert (found.name, found.title, found.ok, found.findings, found.says) == ("load", "Load", True, (), "CPUs 20% busy over 10m, 40% of memory in use")
+    assert (found.name, found.title, found.ok, found.findings, found.says) == ("load", "Load", True, (), "CPUs 20% busy over 10m; 40% of memory in use")
 
 
 @pytest.mark.parametrize(("busy", "told"), [(0.899, []), (0.9, ["cpu-saturated"]), (1.0, ["cpu-saturated"])])
@@ -59,7 +59,7 @@ def test_a_burst_is_no_finding() -> None:
     burst = Use(1.0, 0.0, 0.0)
     assert (ids(judge(momentary=burst)), judge(momentary=burst).ok) == ([], True)
     first = judge(momentary=burst, sustained=None, span=None, memory_sustained=None)
-    assert (ids(first), first.ok, first.says) == ([], None, "CPUs 100% busy at the moment, 40% of memory in use")
+    assert (ids(first), first.ok, first.says) == ([], None, "CPUs 100% busy at the moment; 40% of memory in use")
 
 
 @pytest.mark.parametrize(("changes", "ok"), [

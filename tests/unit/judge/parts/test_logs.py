@@ -123,7 +123,7 @@ class TestSize:
 class TestRotation:
     def test_larger_than_its_rule_lets_it_become(self) -> None:
         assert told(rotation(log_bytes=41 * MIB, ran=NOW - 9 * 86400)) == [
-            ("logrotate-broken", f"{LOG} is 41.0 MiB; {RULE} rotates it at 20.0 MiB; logrotate last ran 9d ago")]
+            ("logrotate-broken", f"{LOG} takes 41.0 MiB; {RULE} rotates it at 20.0 MiB; logrotate last ran 9d ago")]
         assert told(rotation(log_bytes=40 * MIB)) == []
 
     def test_logrotate_that_never_ran(self) -> None:
@@ -136,7 +136,7 @@ class TestRotation:
     def test_a_rule_by_time_alone_allows_what_one_log_may_take(self) -> None:
         assert told(rotation(size=None, log_bytes=60 * MIB)) == []
         ((_, evidence),) = told(rotation(size=None, log_bytes=101 * MIB))
-        assert evidence.startswith(f"{LOG} is 101.0 MiB; {RULE} rotates it by time alone; logrotate last ran 1h ago")
+        assert evidence.startswith(f"{LOG} takes 101.0 MiB; {RULE} rotates it by time alone; logrotate last ran 1h ago")
 
     def test_two_rules(self) -> None:
         ((_, evidence),) = told(rotation(rules=("/a", "/b"), log_bytes=60 * MIB))
@@ -144,7 +144,7 @@ class TestRotation:
         assert told(rotation(rules=("/a", "/b"))) == []
 
     def test_no_rule_and_never_rotated(self) -> None:
-        assert told(rotation(rules=(), older=0, size=None)) == [("logrotate-broken", f"{LOG} is 5.0 MiB; no rule of logrotate is for it")]
+        assert told(rotation(rules=(), older=0, size=None)) == [("logrotate-broken", f"{LOG} takes 5.0 MiB; no rule of logrotate is for it")]
 
     def test_no_rule_but_somebody_rotates_it(self) -> None:
         assert told(rotation(rules=(), older=2, size=None)) == []
@@ -153,7 +153,7 @@ class TestRotation:
     def test_without_logrotate_only_the_size_counts(self) -> None:
         nothing = {"rules": None, "why": "there is no logrotate here", "older": 0, "size": None}
         assert told(rotation(**nothing)) == []
-        assert told(rotation(**nothing, log_bytes=41 * MIB)) == [("logrotate-broken", f"{LOG} is 41.0 MiB; there is no logrotate here")]
+        assert told(rotation(**nothing, log_bytes=41 * MIB)) == [("logrotate-broken", f"{LOG} takes 41.0 MiB; there is no logrotate here")]
 
     @pytest.mark.parametrize("length", [0, None])
     def test_no_log_or_an_empty_one(self, length: Optional[int]) -> None:

@@ -134,7 +134,7 @@ class TestScripts:
         problems = (ScriptProblem(302, "/opt/pre.sh", "preScriptLocation '/opt/pre.sh' is missing", fails), ScriptProblem(307, "/opt/post.sh", "post"))
         found = judge(scripts=Scripts(True, problems))
         assert ids(found) == [("backup-scripts-misconfigured", fails)] and dict(found.findings[0].values) == {"path": "/opt/pre.sh", "code": "302"}
-        assert found.findings[0].evidence == "preScriptLocation '/opt/pre.sh' is missing (302); post (307)"
+        assert found.findings[0].evidence == "preScriptLocation '/opt/pre.sh' is missing (code 302); post (code 307)"
 
 
 class TestUnknown:

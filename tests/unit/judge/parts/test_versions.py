@@ -166,7 +166,7 @@ class TestUpstream:
 
     def test_a_disabled_version_is_a_reason_too(self) -> None:
         part = versions.judge(case(agent("2.9.1.1"), with_disabled("2.15.0.1"), conf=Conf(False, 1, False, 2)))
-        assert evidence(part, "agent-behind-upstream").endswith("; AutoUpdate.Enabled is off, and the agent has disabled 2.15.0.1")
+        assert evidence(part, "agent-behind-upstream").endswith("; AutoUpdate.Enabled is off; the agent has disabled 2.15.0.1")
 
 
 def with_disabled(*found: str, reason: str = "restarted more than 3 times", disabled: Optional[bool] = True) -> Software:
@@ -179,7 +179,7 @@ class TestDisabled:
         part = versions.judge(case(agent("2.14.0.1"), with_disabled("2.15.0.1", "2.14.5.0", "2.9.1.1")))
         path = "/var/lib/waagent/WALinuxAgent-2.15.0.1/error.json"
         assert evidence(part, "agent-version-disabled") == (
-            f"2.15.0.1 is disabled by {path}, and 1 more; the goal state agent is 2.14.0.1: restarted more than 3 times")
+            f"2.15.0.1 is disabled by {path}, and 1 more; the goal state agent is 2.14.0.1; the reason: restarted more than 3 times")
         finding = part.findings[-1]
         assert f"mv {path} {path}.seen" in fill(finding.entry.remedy, dict(finding.values))
         assert part.ok is False and part.facts["disabled"] == ["2.15.0.1", "2.14.5.0", "2.9.1.1"]
