@@ -45,15 +45,17 @@ class Language:
         if self._catalogue is None or not text or depth == 0 or len(text) > _LONGEST:
             return text
         found = self._known(text, depth)
-        if found is None and "; " in text:
-            return "; ".join(self.translated(piece, depth - 1) for piece in text.split("; "))
-        return text if found is None else found
+        if found is not None:
+            return found
+        for between, times in (("; ", -1), (": ", 1)):  # Several messages, or one and what it is about: a path, a title.
+            if between in text:
+                return between.join(self.translated(piece, depth - 1) for piece in text.split(between, times))
+        return text
 
     def _known(self, text: str, depth: int) -> Optional[str]:
         """A text's translation; None when no message fits."""
-        exact = str(self._catalogue.gettext(text))
-        if exact != text:
-            return exact
+        if text in self._catalogue._catalog:
+            return str(self._catalogue.gettext(text))
         if self._forms is None:
             self._forms = _forms(self._catalogue)
         for form in self._forms:

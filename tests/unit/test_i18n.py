@@ -79,7 +79,8 @@ def test_what_is_shown_here() -> None:
     ("{x} was started", "se inició {x}"),
     ("a {b} with {braces} in it", "un {b} con {llaves}"),
     ("the agent is not running; sent only 1 bytes in 2 s; and more", "el agente no se ejecuta; solo envió 1 bytes en 2 s; and more"),
-    ("/etc/x: the agent is not running", "/etc/x: the agent is not running"),  # too few letters of its own to be sure
+    ("/etc/x: the agent is not running", "/etc/x: el agente no se ejecuta"),
+    ("the agent is not running: 1: 2", "el agente no se ejecuta: 1: 2"),
     ("ab side by side", "ab side by side"),  # where one word ends and the next begins cannot be told
     ("of 1 and 2", "of 1 and 2"),
     ("", ""), ("; ", "; "), ("Language: es\n", "Language: es\n"), ("nothing of this kind", "nothing of this kind"),
