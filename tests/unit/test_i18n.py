@@ -83,6 +83,7 @@ def test_what_is_shown_here() -> None:
     ("the agent is not running: 1: 2", "el agente no se ejecuta: 1: 2"),
     ("ab side by side", "ab side by side"),  # where one word ends and the next begins cannot be told
     ("of 1 and 2", "of 1 and 2"),
+    ("off and on was started", "off and on was started"),  # a short message fits too much
     ("", ""), ("; ", "; "), ("Language: es\n", "Language: es\n"), ("nothing of this kind", "nothing of this kind"),
 ])
 def test_what_another_process_said(said: str, expected: str) -> None:
