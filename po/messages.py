@@ -27,6 +27,7 @@ _EVERYWHERE: dict[str, tuple[int, ...]] = {"tr": (0,), "say": (0,), "message": (
 _TABLES: dict[str, dict[str, tuple[int, ...]]] = {
     "waguard/judge/catalogue.py": {"Entry": (3, 4, 5)},
     "waguard/guard/events.py": {"Kind": (3, 4)},
+    "waguard/settings.py": dict.fromkeys(("_argv", "_choice", "_count", "_duration", "_switch", "_text"), (1,)),
 }
 """What takes messages, and which of its arguments they are. ``trn``'s are one message in two forms."""
 
