@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,8 @@ from typing import Optional
 TOP = Path(__file__).resolve().parents[1]
 PO = TOP / "po"
 LANGUAGES = ("es",)
+_PERCENT = re.compile(r"%(?:\(\w+\))?[sdr]")
+"""What argparse's own texts have for words."""
 _EVERYWHERE: dict[str, tuple[int, ...]] = {"tr": (0,), "say": (0,), "message": (0,), "trn": (0, 1)}
 _TABLES: dict[str, dict[str, tuple[int, ...]]] = {
     "waguard/judge/catalogue.py": {"Entry": (3, 4, 5)},
@@ -87,7 +90,7 @@ def template(found: dict[str, Message]) -> str:
     for message in found.values():
         # Files without lines: a line that moves is no change to a translation.
         lines += [f"#: {' '.join(dict.fromkeys(place.partition(':')[0] for place in message.used))}"]
-        lines += ["#, python-brace-format"] if "{" in message.text else []
+        lines += ["#, python-brace-format"] if "{" in message.text else ["#, python-format"] if _PERCENT.search(message.text) else []
         lines += [f"msgid {_quoted(message.text)}"]
         if message.plural is None:
             lines += ['msgstr ""', ""]

@@ -193,7 +193,7 @@ def find(*codes: str, folder: Optional[str] = None) -> Language:
         for place in (beside, _SYSTEM) if folder is None else (folder,):
             try:
                 return Language(gettext.translation(DOMAIN, place, [code]))
-            except (OSError, ValueError, struct.error):  # None there, or one that is damaged.
+            except (OSError, ValueError, LookupError, struct.error):  # None there, or one that is damaged.
                 continue
     return _ENGLISH
 
