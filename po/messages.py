@@ -90,7 +90,8 @@ def template(found: dict[str, Message]) -> str:
     for message in found.values():
         # Files without lines: a line that moves is no change to a translation.
         lines += [f"#: {' '.join(dict.fromkeys(place.partition(':')[0] for place in message.used))}"]
-        lines += ["#, python-brace-format"] if "{" in message.text else ["#, python-format"] if _PERCENT.search(message.text) else []
+        flag = "python-brace-format" if "{" in message.text else "python-format" if _PERCENT.search(message.text) else ""
+        lines += [f"#, {flag}"] if flag else []
         lines += [f"msgid {_quoted(message.text)}"]
         if message.plural is None:
             lines += ['msgstr ""', ""]
