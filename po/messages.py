@@ -2,6 +2,7 @@
 
     python3 -m po.messages update [FILE.po ...]   es.po gets the code's messages; FILE.po may have translations for them
     python3 -m po.messages missing [PATH ...]     messages without translation, of these files
+    python3 -m po.messages check                  exit status 1, and says what, when es.po lacks a message or has one too many
     python3 -m po.messages compile [DIR]          DIR/es/LC_MESSAGES/waguard.mo (default: waguard/locale, for the source tree)
 
 xgettext does not see what is called within an f-string, so the messages are found here, by Python's own parser.
@@ -10,6 +11,8 @@ xgettext does not see what is called within an f-string, so the messages are fou
 from __future__ import annotations
 
 import ast
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,10 +24,13 @@ from typing import Optional
 TOP = Path(__file__).resolve().parents[1]
 PO = TOP / "po"
 LANGUAGES = ("es",)
+_PERCENT = re.compile(r"%(?:\(\w+\))?[sdr]")
+"""What argparse's own texts have for words."""
 _EVERYWHERE: dict[str, tuple[int, ...]] = {"tr": (0,), "say": (0,), "message": (0,), "trn": (0, 1)}
 _TABLES: dict[str, dict[str, tuple[int, ...]]] = {
     "waguard/judge/catalogue.py": {"Entry": (3, 4, 5)},
     "waguard/guard/events.py": {"Kind": (3, 4)},
+    "waguard/settings.py": dict.fromkeys(("_argv", "_choice", "_count", "_duration", "_switch", "_text"), (1,)),
 }
 """What takes messages, and which of its arguments they are. ``trn``'s are one message in two forms."""
 
@@ -84,7 +90,8 @@ def template(found: dict[str, Message]) -> str:
     for message in found.values():
         # Files without lines: a line that moves is no change to a translation.
         lines += [f"#: {' '.join(dict.fromkeys(place.partition(':')[0] for place in message.used))}"]
-        lines += ["#, python-brace-format"] if "{" in message.text else []
+        flag = "python-brace-format" if "{" in message.text else "python-format" if _PERCENT.search(message.text) else ""
+        lines += [f"#, {flag}"] if flag else []
         lines += [f"msgid {_quoted(message.text)}"]
         if message.plural is None:
             lines += ['msgstr ""', ""]
@@ -107,12 +114,43 @@ def merged(language: str, others: Iterable[Path], pot: str) -> str:
         return _run("msgattrib", "--force-po", "--no-obsolete", "--no-wrap", "--sort-by-file", str(known))
 
 
+def problems(language: str) -> list[str]:
+    """What keeps the language's file from being complete and in step; msgfmt --check sees to the words in braces."""
+    path = PO / f"{language}.po"
+    found = []
+    for option, fault in (("--untranslated", "not translated"), ("--only-fuzzy", "fuzzy"), ("--only-obsolete", "no longer used")):
+        found += [f"{path.name}: {fault}: {text}" for text in _ids(_run("msgattrib", option, "--no-wrap", str(path)))]
+    has = set(_ids(_run("msgattrib", "--no-obsolete", "--no-wrap", str(path))))
+    wanted = set(_ids(template(messages())))
+    found += [f"{path.name}: not in the code: {text}" for text in sorted(has - wanted)]
+    return found + [f"{path.name}: missing: {text}" for text in sorted(wanted - has)]
+
+
+def _ids(po: str) -> list[str]:
+    """The messages of a .po file, as they stand there; lines are not wrapped but at line ends of their own."""
+    found: list[list[str]] = []
+    inside = False
+    for line in po.splitlines():
+        line = line[3:] if line.startswith("#~ ") else line
+        if line.startswith("msgid "):
+            found.append([line[len("msgid "):]])
+            inside = True
+        elif inside and line.startswith('"'):
+            found[-1].append(line)
+        else:
+            inside = False
+    texts = ["".join(part[1:-1] for part in parts) for parts in found]
+    return [text for text in texts if text]
+
+
 def compile_to(folder: Path) -> None:
     """Every language's .mo below ``folder``, checked: words in braces and forms of a plural are those of the message."""
     for language in LANGUAGES:
         to = folder / language / "LC_MESSAGES" / "waguard.mo"
         to.parent.mkdir(parents=True, exist_ok=True)
-        _run("msgfmt", "--check", "-o", str(to), str(PO / f"{language}.po"))
+        new = to.with_name(f"{to.name}.{os.getpid()}")
+        _run("msgfmt", "--check", "-o", str(new), str(PO / f"{language}.po"))
+        new.replace(to)
 
 
 def _run(*argv: str) -> str:
@@ -133,6 +171,10 @@ def main(argv: list[str]) -> int:
                 for language in LANGUAGES:
                     of_all.write_text(merged(language, (), template(messages(paths))), encoding="utf-8")
                     sys.stdout.write(_run("msgattrib", "--untranslated", "--no-wrap", str(of_all)))
+        elif verb == "check":
+            wrong = [line for language in LANGUAGES for line in problems(language)]
+            sys.stderr.write("".join(f"{line}\n" for line in wrong))
+            return 1 if wrong else 0
         elif verb == "compile":
             compile_to(paths[0] if paths else TOP / "waguard" / "locale")
         else:

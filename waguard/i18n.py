@@ -7,6 +7,7 @@ and ids are the same for everybody. What no message fits is shown as it is.
 
 A message has its words in braces, as str.format takes them, by name: ``say("there is no route to {host}", host=host)``. A word
 named ``said``, or ``said_`` and more, is itself a message, or several with "; " between them; any other is shown as it came.
+Of several readings of a text the one counts that leaves the least of it in English; ": " may stand between two messages as well.
 
 Messages and translations: po/, which po/messages.py keeps in step with the code.
 """
@@ -18,9 +19,13 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
 DOMAIN = "waguard"
+_SYSTEM = "/usr/share/locale"
 _VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 _DEEP = 5
+_READINGS = 200
 _LONGEST = 20000
+_LIGHT = 16
+"""A message with fewer letters of its own, ``{span} ago``, has no words with a blank in them: it would fit all kinds of texts."""
 
 
 class Language:
@@ -40,44 +45,55 @@ class Language:
         template = self._catalogue.ngettext(one, many, count) if self._catalogue is not None else one if count == 1 else many
         return str(template).format(count=count, **values)
 
-    def translated(self, text: str, depth: int = _DEEP) -> str:
-        if self._catalogue is None or not text or depth == 0 or len(text) > _LONGEST:
+    def translated(self, text: str) -> str:
+        if self._catalogue is None or not text or len(text) > _LONGEST:
             return text
-        found = self._known(text, depth)
-        if found is None and "; " in text:
-            return "; ".join(self.translated(piece, depth - 1) for piece in text.split("; "))
-        return text if found is None else found
-
-    def _known(self, text: str, depth: int) -> Optional[str]:
-        """A text's translation; None when no message fits."""
-        exact = str(self._catalogue.gettext(text))
-        if exact != text:
-            return exact
         if self._forms is None:
             self._forms = _forms(self._catalogue)
-        for form in self._forms:
-            words = form.words(text)
-            if words is not None:
-                return form.translation.format(**{name: self.translated(word, depth - 1) if name.startswith("said") else word
-                                                  for name, word in words.items()})
-        return None
+        return self._read(text, _DEEP, {})[1]
+
+    def _read(self, text: str, depth: int, known: dict[str, tuple[int, str]]) -> tuple[int, str]:
+        """How many characters no message accounts for, and the translation, by the reading that leaves the fewest."""
+        if text and text in self._catalogue._catalog:
+            return 0, str(self._catalogue.gettext(text))
+        if depth == 0 or text in known or len(known) >= _READINGS:
+            return known.get(text, (len(text), text))
+        known[text] = (len(text), text)
+        readings = [form.read(words, lambda word: self._read(word, depth - 1, known))
+                    for form in self._forms or () for words in [form.words(text)] if words is not None]
+        for mark, pieces in (("; ", text.split("; ")), (": ", text.split(": ", 1)), (": ", text.rsplit(": ", 1))):
+            if len(pieces) > 1:
+                read = [self._read(piece, depth - 1, known) for piece in pieces]
+                left = sum(left for left, _ in read) + len(mark) * (len(pieces) - 1)
+                readings.append((left, mark.join(translation for _, translation in read)))
+        known[text] = min([known[text], *readings], key=lambda reading: reading[0])
+        return known[text]
 
 
 class _Form:
     """A message with words in it, and how to find them in a text. No regular expression: a hostile text costs one pass."""
 
+    __slots__ = ("_literals", "_names", "translation", "weight")
+
     def __init__(self, message: str, translation: str) -> None:
         from string import Formatter
 
-        parts = [(literal, name) for literal, name, _, _ in Formatter().parse(message)]
-        self._names = [name for _, name in parts if name is not None]
-        self._literals = [literal for literal, _ in parts]
-        if parts[-1][1] is not None:
-            self._literals.append("")  # The message ends with a word.
+        self._names: list[str] = []
+        self._literals = [""]
+        for literal, name, _, _ in Formatter().parse(message):
+            self._literals[-1] += literal
+            if name is not None:  # None: the literal ended with a brace of its own, or the message does.
+                self._names.append(name)
+                self._literals.append("")
         self.weight = sum(len(literal) for literal in self._literals)
         # The words are strings now, so that what says how a number is written no longer applies.
         self.translation = "".join(_escaped(literal) + ("" if name is None else "{" + name + "}")
                                    for literal, name, _, _ in Formatter().parse(translation))
+
+    def read(self, words: Mapping[str, str], inner: Callable[[str], tuple[int, str]]) -> tuple[int, str]:
+        """How many characters of these words are left as they are, and the translation with them in it."""
+        read = {name: inner(word) if name.startswith("said") else (len(word), word) for name, word in words.items()}
+        return sum(left for left, _ in read.values()), self.translation.format(**{name: word for name, (_, word) in read.items()})
 
     def words(self, text: str) -> Optional[dict[str, str]]:
         """The words in a text that was made from this message; None for any other text."""
@@ -92,6 +108,8 @@ class _Form:
             found[name] = text[at:to]
             at = to + len(literal)
         found[self._names[-1]] = text[at:end]
+        if self.weight < _LIGHT and any(" " in word for name, word in found.items() if not name.startswith("said")):
+            return None
         return found
 
 
@@ -160,17 +178,22 @@ def use(language: Union[Language, Callable[[], Language]]) -> None:
     _language = language
 
 
-def find(*codes: str) -> Language:
-    """The first of these languages (``es_MX.UTF-8``, ``es``) that there is a catalogue of, or English."""
-    import gettext
+def find(*codes: str, folder: Optional[str] = None) -> Language:
+    """The first of these languages (``es_MX.UTF-8``, ``es``) that there is a catalogue of, or English.
 
+    Looked for in ``folder``, else beside this file, where po/messages.py puts it in a source tree, and where the packages do.
+    """
+    beside = os.path.join(os.path.dirname(__file__), "locale")
     for code in codes:
         if code.partition("_")[0].partition(".")[0] in ("en", "C", "POSIX", ""):
             return _ENGLISH
-        for folder in (os.path.join(os.path.dirname(__file__), "locale"), None):
+        import gettext
+        import struct
+
+        for place in (beside, _SYSTEM) if folder is None else (folder,):
             try:
-                return Language(gettext.translation(DOMAIN, folder, [code]))
-            except (OSError, ValueError, UnicodeError):  # None there, or one that is damaged.
+                return Language(gettext.translation(DOMAIN, place, [code]))
+            except (OSError, ValueError, LookupError, struct.error):  # None there, or one that is damaged.
                 continue
     return _ENGLISH
 
