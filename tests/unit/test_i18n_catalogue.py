@@ -145,7 +145,7 @@ def test_a_waagent_conf_that_the_agent_refuses(spanish: Language, data: bytes) -
     assert refused is not None and "se niega" in spanish.translated(refused.message)
     said = f"/etc/waagent.conf: {conf.parse(data).error}"
     assert said.startswith("/etc/waagent.conf: the file is ")
-    assert re.fullmatch("/etc/waagent.conf: el archivo .* se niega a arrancar .*", spanish.translated(said))
+    assert re.fullmatch("/etc/waagent.conf: el archivo .* se niega a .*", spanish.translated(said))
 
 
 @pytest.mark.parametrize(("before", "after", "expected"), [
@@ -155,6 +155,10 @@ def test_a_waagent_conf_that_the_agent_refuses(spanish: Language, data: bytes) -
     ("x=1", "\n", "x (el agente no la lee): definida -> no definida"),
     ("x=1", "x=2", "x (el agente no la lee): definida -> definida con otro valor"),
     ("\n", "x=1", "x (el agente no la lee): no definida -> definida"),
+    ("x=1\ny=1", "y=2\nz=1", "x (el agente no la lee): definida -> no definida; y (el agente no la lee): definida -> definida con otro valor; "
+                             "z (el agente no la lee): no definida -> definida"),
+    ("\n", "Logs.Verbose=y\nOS.EnableFIPS=y\nOS.AllowHTTP=y\nLib.Dir=/x", "Lib.Dir: /var/lib/waagent (predeterminado) -> /x; "
+     "Logs.Verbose: n (predeterminado) -> y; OS.AllowHTTP: n (predeterminado) -> y; OS.EnableFIPS: n (predeterminado) -> y"),
     ("\n", "a=1\nb=1\nc=1\nd=1\ne=1\nf=1\ng=1", "; y 2 más"),
 ])
 def test_a_change_of_waagent_conf(spanish: Language, before: str, after: str, expected: str) -> None:

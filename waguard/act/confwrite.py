@@ -79,9 +79,9 @@ def replace(original: Original, data: bytes) -> None:
         raise Refused(str(error)) from None
     except OSError as error:
         if error.errno in (errno.EROFS, errno.EPERM):
-            raise Refused(say("{path}: cannot be replaced: {error} (is the file system read-only, or the file immutable?)",
-                              path=path, error=error.strerror)) from None
-        raise Refused(say("{path}: cannot be replaced: {error}", path=path, error=error.strerror)) from None
+            raise Refused(say("{path}: cannot be replaced: {said_error} (is the file system read-only, or the file immutable?)",
+                              path=path, said_error=error.strerror)) from None
+        raise Refused(say("{path}: cannot be replaced: {said_error}", path=path, said_error=error.strerror)) from None
     finally:
         # On a read-only file system even a file that is not there cannot be removed.
         with contextlib.suppress(OSError):
@@ -128,8 +128,8 @@ def _write(temporary: Path, data: bytes, source: int, info: os.stat_result) -> N
             try:
                 os.setxattr(fd, name, value)
             except OSError as error:
-                raise Refused(say("extended attribute {name} cannot be kept: {error}", name=name,
-                                  error=error.strerror)) from None
+                raise Refused(say("extended attribute {name} cannot be kept: {said_error}", name=name,
+                                  said_error=error.strerror)) from None
         if _ACL in os.listxattr(fd) and _ACL not in os.listxattr(source):
             os.removexattr(fd, _ACL)  # Inherited from the directory: the old file had none.
         os.fchmod(fd, stat.S_IMODE(info.st_mode))

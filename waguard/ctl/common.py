@@ -138,20 +138,8 @@ def plain(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """What was said in English, by another process or by this one, in the reader's language and safe for a terminal.
-
-    Of several with "; " between them each may begin with a place, ``FILE:``, ``FILE:LINE:``, as what is wrong with a file does.
-    """
-    text = plain(value)
-    found = translated(text)
-    if found != text or ": " not in text:
-        return found
-    return "; ".join(_placed(piece) for piece in text.split("; "))
-
-
-def _placed(text: str) -> str:
-    place, colon, rest = text.partition(": ")
-    return f"{place}{colon}{translated(rest)}" if colon and "/" in place else text
+    """What was said in English, by another process or by this one, in the reader's language and safe for a terminal."""
+    return translated(plain(value))
 
 
 def level(word: str, aligned: bool = False) -> str:

@@ -28,7 +28,7 @@ def run(args: Any) -> int:
     """Exit status 0; 1: there is no such finding, the nearest is named."""
     if args.code is not None:
         return _code(args)
-    from waguard.judge.catalogue import CATALOGUE
+    from waguard.judge.catalogue import CATALOGUE, fill
 
     if args.list or args.finding is None:
         entries = [{"id": entry.id, "severity": entry.severity.value, "cause": entry.cause, "summary": entry.summary}
@@ -43,13 +43,15 @@ def run(args: Any) -> int:
     now = _now(args, entry.id)
     result = {"id": entry.id, "severity": entry.severity.value, "cause": entry.cause, "link": entry.link.value or None,
               "blocks": entry.blocks, "summary": entry.summary, "meaning": entry.meaning,
-              "remedy": now["remedy"] if now else entry.remedy, "evidence": now["evidence"] if now else None,
+              "remedy": now["remedy"] if now else fill(entry.remedy, {}), "evidence": now["evidence"] if now else None,
               "doc": f"{DOCS}#{entry.id}"}
     common.emit(args, result, _render(entry, now))
     return 0
 
 
 def _render(entry: Entry, now: Optional[dict[str, Any]]) -> str:
+    from waguard.judge.catalogue import fill
+
     severity = common.level(entry.severity.value)
     facts = [(tr("Severity"), tr("{severity}, and a snapshot asked for now would fail", severity=severity) if entry.blocks
               else severity), (tr("Cause"), tr(CAUSES[entry.cause]))]
@@ -58,7 +60,8 @@ def _render(entry: Entry, now: Optional[dict[str, Any]]) -> str:
     facts += [(tr("Meaning"), tr(entry.meaning)),
               (tr("Now"), common.shown(now["evidence"]) if now else
                tr("not found on this machine, or the guard does not answer")),
-              (tr("Remedy"), common.shown(now["remedy"]) if now else tr(entry.remedy)), (tr("More"), f"{DOCS}#{entry.id}")]
+              (tr("Remedy"), common.shown(now["remedy"]) if now else fill(tr(entry.remedy), {})),
+              (tr("More"), f"{DOCS}#{entry.id}")]
     return f"{paint(entry.id, 'bold')}: {tr(entry.summary)}\n\n{rows(facts)}"
 
 

@@ -32,8 +32,7 @@ ARGPARSE = (
 
 
 def bind() -> None:
-    """Let argparse speak the language of the environment."""
-    folder = os.path.join(os.path.dirname(i18n.__file__), "locale")
-    if gettext.find(i18n.DOMAIN, folder):
-        gettext.bindtextdomain(i18n.DOMAIN, folder)
+    """Let argparse speak the language of the environment, from the catalogue that i18n.find takes."""
+    beside = os.path.join(os.path.dirname(i18n.__file__), "locale")
+    gettext.bindtextdomain(i18n.DOMAIN, beside if gettext.find(i18n.DOMAIN, beside) else i18n._SYSTEM)
     gettext.textdomain(i18n.DOMAIN)

@@ -32,7 +32,7 @@ class Aside:
             name = _moved(path, suffix)
         except OSError as error:
             self._owed[path] = suffix
-            self._warn(say("{said_what} and cannot be set aside: {error}", said_what=what, error=error.strerror))
+            self._warn(say("{said_what} and cannot be set aside: {said_error}", said_what=what, said_error=error.strerror))
         else:
             self._warn(say("{said_what}; kept as {name}, starting without it", said_what=what, name=name))
 
@@ -41,7 +41,7 @@ class Aside:
         try:
             name = linked(path)
         except OSError as error:
-            self._warn(say("{said_what} and cannot be kept aside: {error}", said_what=what, error=error.strerror))
+            self._warn(say("{said_what} and cannot be kept aside: {said_error}", said_what=what, said_error=error.strerror))
         else:
             self._warn(say("{said_what}; kept as {name}, what is sound in it is used", said_what=what, name=name))
 

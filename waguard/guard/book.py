@@ -43,8 +43,8 @@ class Book:
         for name, standing in self._standing.items():
             if not standing.announced and now - standing.since >= QUIET:
                 self._standing[name] = replace(standing, announced=True)
-                said = say("found {finding}: {said_evidence}", finding=name, said_evidence=standing.finding.evidence)
-                self._event("finding-raised", said, finding=name, severity=CATALOGUE[name].severity.value)
+                self._event("finding-raised", f"{name}: {standing.finding.evidence}", finding=name,
+                            severity=CATALOGUE[name].severity.value)
         for name, standing in before.items():
             if standing.announced and name not in self._standing:
                 self._event("finding-cleared", say("no longer: {said_summary}", said_summary=CATALOGUE[name].summary),

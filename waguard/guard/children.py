@@ -39,16 +39,10 @@ class Finished:
     @property
     def trouble(self) -> str:
         """Why it did not succeed, for a person, with the command to repeat by hand."""
-        lines = (self.errors.strip() or self.output.strip()).splitlines()
-        command, last = " ".join(self.argv), lines[-1][:300] if lines else ""
-        if self.problem:
-            return say("'{command}': {said_problem}; its last words: {last}", command=command, said_problem=self.problem,
-                       last=last) if last else say("'{command}': {said_problem}", command=command, said_problem=self.problem)
-        if self.code is not None and self.code < 0:
-            return say("'{command}': signal {number}: {last}", command=command, number=-self.code, last=last) if last else \
-                say("'{command}': signal {number}", command=command, number=-self.code)
-        return say("'{command}': exit status {code}: {last}", command=command, code=self.code, last=last) if last else \
-            say("'{command}': exit status {code}", command=command, code=self.code)
+        said = (self.errors.strip() or self.output.strip()).splitlines()
+        ended = say("signal {number}", number=-self.code) if self.code is not None and self.code < 0 else \
+            say("exit status {code}", code=self.code)
+        return f"'{' '.join(self.argv)}': {self.problem or ended}" + (f": {said[-1][:300]}" if said else "")
 
 
 class Children:
@@ -69,7 +63,7 @@ class Children:
             child = _Child(self._loop, process, tuple(argv), started, self._now, done, self._running.discard)
         except (OSError, ValueError) as error:  # ValueError: a NUL in a word
             why = getattr(error, "strerror", None) or error
-            finished = Finished(tuple(argv), None, "", "", 0.0, say("cannot be started: {error}", error=why))
+            finished = Finished(tuple(argv), None, "", "", 0.0, say("cannot be started: {said_error}", said_error=why))
             self._loop.soon(lambda: done(finished))
             return
         self._running.add(child)

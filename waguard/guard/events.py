@@ -140,7 +140,7 @@ class History:
         try:
             self._write(self._run, durable=False)
         except OSError as error:
-            odd.append(say("{path} cannot be written: {error}", path=self._run, error=error.strerror))
+            odd.append(say("{path} cannot be written: {said_error}", path=self._run, said_error=error.strerror))
         self._disk.put("events", lambda: self._write(self._lib, durable=True), latest_only=True)
         for message in odd:
             warn(message)

@@ -106,7 +106,7 @@ class Guard:
             self.save()
         except OSError as error:
             if self._kept:
-                self._event("guard-trouble", say("the guard's state cannot be written: {error}", error=error.strerror))
+                self._event("guard-trouble", say("the guard's state cannot be written: {said_error}", said_error=error.strerror))
             self._kept = False
         else:
             self._kept = True
@@ -381,8 +381,8 @@ class Guard:
     def pause(self, seconds: Optional[float], by: str) -> None:
         """Start and restart nothing for so long; None: until resumed."""
         self._set_pause(term.of(seconds, self.moment()))
-        self._event("paused", say("paused by {by} until resumed", by=by) if seconds is None else
-                    say("paused by {by} for {time}", by=by, time=durations.show(seconds)), by=by)
+        self._event("paused", say("paused by {said_by} until resumed", said_by=by) if seconds is None else
+                    say("paused by {said_by} for {time}", said_by=by, time=durations.show(seconds)), by=by)
         self.evaluate()
 
     def _set_pause(self, pause: Optional[Term]) -> None:
@@ -399,7 +399,7 @@ class Guard:
         if self.memory.pause is None:
             return False
         self._set_pause(None)
-        self._resumed(by, say("resumed by {by}", by=by))
+        self._resumed(by, say("resumed by {said_by}", said_by=by))
         return True
 
     def _resumed(self, by: str, said: str) -> None:

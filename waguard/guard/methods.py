@@ -136,7 +136,7 @@ class Methods:
                 connection.reply(call, {"message": say("the agent is being restarted")})
             self.settle(connection)
 
-        self._guard.ask_restart(say("asked for by {who}", who=self.who(connection)), force, answer)
+        self._guard.ask_restart(say("asked for by {said_who}", said_who=self.who(connection)), force, answer)
 
     def pause(self, connection: Connection, call: Call) -> None:
         seconds = _number(call, "seconds")
@@ -167,7 +167,7 @@ def _order(method: Method) -> Method:
         try:
             method(connection, call)
         except OSError as error:
-            raise refused(say("the guard's state cannot be written: {error}", error=error.strerror),
+            raise refused(say("the guard's state cannot be written: {said_error}", said_error=error.strerror),
                           say("is the file system of /run/waguard full?")) from error
 
     return guarded

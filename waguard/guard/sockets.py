@@ -86,7 +86,7 @@ class Listener:
                 self._loop.unwatch(self._socket.fileno())
                 self._loop.after(_PAUSE, self._watch)
                 if not self._troubled:
-                    self._warn(say("{path}: nobody can be let in: {error}", path=self._path, error=error.strerror))
+                    self._warn(say("{path}: nobody can be let in: {said_error}", path=self._path, said_error=error.strerror))
                 self._troubled = True
                 return
             self._troubled = False

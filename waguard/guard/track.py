@@ -100,7 +100,7 @@ class Track:
             self._look(main_pid)
             self.problem = ""
         except OSError as error:
-            self.problem = say("/proc cannot be read: {error}", error=error.strerror)
+            self.problem = say("/proc cannot be read: {said_error}", said_error=error.strerror)
 
     def _look(self, main_pid: int) -> None:
         self._main_pid = main_pid

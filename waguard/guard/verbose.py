@@ -81,7 +81,7 @@ class Verbose:
         elif self.lease is None:
             answer("", say("there is no verbose lease; a Logs.Verbose=y that was set by hand is left to that hand"))
         else:
-            self._end(say("given back by {by}", by=by), answer)
+            self._end(say("given back by {said_by}", said_by=by), answer)
 
     def tick(self) -> None:
         """End the lease when it is due, and try again what failed before."""
@@ -116,8 +116,8 @@ class Verbose:
             # In another boot the agent has started since, and has read it.
             if lease.restart and lease.term.boot_id == self._hooks.moment().boot_id:
                 self._hooks.want_restart(_TURNED_ON)
-            self._hooks.event("verbose-on", say("verbose logging is on, granted before the guard's own restart, by {by}",
-                                                by=lease.by))
+            self._hooks.event("verbose-on", say("verbose logging is on, granted before the guard's own restart, by {said_by}",
+                                                said_by=lease.by))
         self._save()
 
     def _extend(self, lease: Lease, seconds: Optional[float], by: str, answer: Answer) -> None:
@@ -126,7 +126,7 @@ class Verbose:
             self._hooks.save(None)
         except OSError as error:
             self.lease = lease
-            answer("", say("the new end could not be written down: {error}", error=error.strerror))
+            answer("", say("the new end could not be written down: {said_error}", said_error=error.strerror))
             return
         said = say("the verbose lease was given a new end: {said_term}", said_term=_until(seconds))
         self._hooks.event("verbose-on", said, by=by)
@@ -139,9 +139,7 @@ class Verbose:
             original = confwrite.read(path)
             parsed = conf.parse(original.data)
             if parsed.error:
-                empty = say("{path}: the file is empty, and the agent refuses to start without a configuration", path=path)
-                unclear = say("{path}: the file is not valid UTF-8, and the agent refuses to start with it", path=path)
-                raise confwrite.Refused(empty if parsed.empty else unclear)
+                raise confwrite.Refused(f"{path}: {parsed.error}")
             if parsed.switch(leases.KEY):
                 line = parsed.effective(leases.KEY).line
                 raise confwrite.Refused(say("{key}=y stands in {place} already, set by hand; nothing to lease", key=leases.KEY,
@@ -163,7 +161,7 @@ class Verbose:
             if restart:
                 self._hooks.want_restart(_TURNED_ON)
             self._save()
-            said = say("verbose logging is on {said_term}, asked for by {by}", said_term=_until(seconds), by=by)
+            said = say("verbose logging is on {said_term}, asked for by {said_by}", said_term=_until(seconds), said_by=by)
             self._hooks.event("verbose-on", said, by=by)
             answer(say("verbose logging is on {said_term}", said_term=_until(seconds)), "")
 
@@ -243,7 +241,7 @@ class Verbose:
             try:
                 self._hooks.save(settled.set)
             except OSError as error:
-                trouble.append(say("the lease could not be written down: {error}", error=error.strerror))
+                trouble.append(say("the lease could not be written down: {said_error}", said_error=error.strerror))
                 settled.set()
 
         self._loop.soon(save)
@@ -256,7 +254,7 @@ class Verbose:
         try:
             self._hooks.save(None)
         except OSError as error:
-            said = say("the lease's state could not be written down: {error}", error=error.strerror)
+            said = say("the lease's state could not be written down: {said_error}", said_error=error.strerror)
             self._hooks.event("verbose-trouble", said)
 
     def _replace(self, original: confwrite.Original, data: bytes) -> None:

@@ -244,7 +244,7 @@ def stopped(evidence: Evidence, unit: UnitState) -> bool:
 def how(unit: UnitState) -> str:
     """How the main process ended (waitid(2): CLD_EXITED 1, CLD_KILLED 2, CLD_DUMPED 3)."""
     if unit.exit_code == 1:
-        ended = say("exit status {status}", status=unit.exit_status)
+        ended = say("exit status {code}", code=unit.exit_status)
     elif unit.exit_code in (2, 3):
         ended = say("killed by signal {signal}", signal=unit.exit_status)
     elif unit.kind != "systemd":

@@ -187,13 +187,19 @@ def test_verbs(ctl: Ctl, sensible: FakeGuard, spanish: Check, tmp_path: Path, mo
 
 
 def test_orders(ctl: Ctl, guard: FakeGuard, spanish: Check) -> None:
-    """With what the guard really answers."""
+    """What the guard answers is translated, also a part of it."""
     guard.answers["Pause"] = {"message": i18n.say("the guard does not run")}
     guard.answers["SetVerbose"] = {"message": "the guard does not run", "warnings": ["the guard hung up"]}
     assert ctl("pause").out == "⟦the guard does not run⟧\n"
     assert ctl("verbose", "on") == (0, "⟦the guard does not run⟧\n", "⟦warning:⟧ ⟦the guard hung up⟧\n")
-    guard.refuse("Resume", "io.waguard.Refused", reason="/etc/x.yaml:3: the guard hung up", hint="the guard does not run")
-    assert ctl("resume").err == "waguardctl: ⟦refused: ⟧/etc/x.yaml:3: the guard hung up\n  (⟦the guard does not run⟧)\n"
+    guard.refuse("Resume", "io.waguard.Refused", reason="the guard hung up", hint="the guard does not run")
+    assert ctl("resume").err == "waguardctl: ⟦refused: ⟧⟦the guard hung up⟧\n  (⟦the guard does not run⟧)\n"
+
+
+def test_what_is_said_of_a_place_in_a_file() -> None:
+    i18n.use(i18n.from_environment())
+    assert common.shown("/etc/x y.yaml:3: the guard hung up") == "/etc/x y.yaml:3: ⟦the guard hung up⟧"
+    assert common.shown("a/b: the guard hung up\nc/d:7: never said") == "a/b: ⟦the guard hung up⟧; c/d:7: never said"
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -302,9 +308,7 @@ def test_config(ctl: Ctl, spanish: Check, tmp_path: Path) -> None:
     shown = ctl("config", "show", "--origin", "--help-text", "--settings-dir", str(tmp_path)).out
     assert "  # ⟦restart an agent that is alive" in shown and "# ⟦default⟧" in shown
     assert not english("\n".join(line.partition("#")[2] for line in shown.splitlines()))
-    (tmp_path / "waguard.yaml").write_text("restart:\n  backoff_cup: 20m\n  live_per_hour: many\n  enabled: 7\nx: 1\nagent: [1]\n")
-    spanish(ctl("config", "check", "--settings-dir", str(tmp_path)))
-    (tmp_path / "waguard.yaml").write_text("restart: [\n")
+    (tmp_path / "waguard.yaml").write_text("restart:\n  backoff_cup: 20m\n  live_per_hour: many\n  enabled: 7\nx: 1\nlogs: [1]\n")
     spanish(ctl("config", "check", "--settings-dir", str(tmp_path)))
 
 

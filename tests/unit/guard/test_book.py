@@ -39,7 +39,7 @@ def test_a_finding_holds_at_once_and_is_spoken_of_after_the_quiet_period(heard: 
     assert heard.enter(100.0 + QUIET - 0.1, (DOWN, "pid 7 ended")) == [(DOWN, 100.0)]
     assert heard.events == []
     heard.enter(100.0 + QUIET, (DOWN, "pid 7 ended for good"))
-    raised = ("finding-raised", f"found {DOWN}: pid 7 ended for good", {"finding": DOWN, "severity": "critical"})
+    raised = ("finding-raised", f"{DOWN}: pid 7 ended for good", {"finding": DOWN, "severity": "critical"})
     assert heard.events == [raised]
     heard.enter(200.0, (DOWN, "pid 7 ended"))
     assert len(heard.events) == 1

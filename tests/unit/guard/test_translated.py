@@ -4,10 +4,13 @@ ours stand in ⟦brackets⟧, so that what is left outside of them can only be n
 from __future__ import annotations
 
 import ast
+import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from string import Formatter
+from types import SimpleNamespace
 from typing import Any, Optional
 
 import pytest
@@ -16,7 +19,7 @@ from po.messages import messages
 from waguard.act import confwrite, dropin
 from waguard.act.service import Systemd
 from waguard.clock import Clock
-from waguard.decide import restart
+from waguard.decide import restart, term
 from waguard.decide.restart import Action, Condition, Facts, Intent, PolicyState, Request, Stage, Step, Verification
 from waguard.guard import confnews, words
 from waguard.guard.book import QUIET, Book
@@ -24,17 +27,20 @@ from waguard.guard.children import Finished
 from waguard.guard.eyes import Eyes
 from waguard.guard.guard import Guard
 from waguard.guard.memory import Memory
+from waguard.guard.snapshot import compose
+from waguard.guard.sockets import Listener
 from waguard.guard.store import Store
 from waguard.guard.track import Track
 from waguard.i18n import Language
 from waguard.judge import liveness
 from waguard.judge.catalogue import Finding
 from waguard.judge.liveness import AgentState, Liveness
-from waguard.observe import Known, Unknown
+from waguard.observe import Known, Unknown, programs
 from waguard.observe.conf import ConfFacts
 from waguard.observe.process import Process
 from waguard.observe.unit import UnitState
 from waguard.settings import RestartSettings, Settings
+from waguard.varlink import Service
 
 from . import test_aside as asides
 from .conftest import Disk, Turning
@@ -71,7 +77,7 @@ def _bracketed(message: str) -> str:
         return f"⟦{message}⟧"
     parts = []
     for literal, name, spec, _ in Formatter().parse(message):
-        parts.append("".join(f"⟦{literal}⟧") if literal else "")
+        parts.append(f"⟦{literal}⟧" if literal else "")
         parts.append("" if name is None else "{" + name + (f":{spec}" if spec else "") + "}")
     return "".join(parts)
 
@@ -88,7 +94,7 @@ def left(text: str, *values: str) -> list[str]:
     pieces = re.split("⟦[^⟦⟧]*⟧", shown)
     for value in sorted({*values, *ERRORS}, key=len, reverse=True):
         pieces = [part for piece in pieces for part in piece.split(value)]
-    words = {piece.strip() for piece in pieces} - {"", ";", *NAMES}
+    words = {piece.strip(" ;:'") for piece in pieces} - {"", *NAMES}
     return sorted(word for word in words if not VALUE.fullmatch(word))
 
 
@@ -270,9 +276,8 @@ def test_events_of_the_runs(told: Told) -> None:
 # The verbose lease
 
 
-def test_what_is_said_of_a_verbose_lease(tmp_path: Path, loop: Turning) -> None:
-    home = Home(tmp_path, loop)
-    home.conf.write_bytes(CONFS["plain"])
+def lease_story(home: Home) -> list[str]:
+    """Everything that can become of a lease; returns the answers and refusals."""
     verbose = home.start()
     said = [home.off(verbose), home.on(verbose), home.on(verbose, None), home.off(verbose), home.on(verbose, None)]
     home.save_error = OSError(28, "No space left on device")
@@ -295,8 +300,20 @@ def test_what_is_said_of_a_verbose_lease(tmp_path: Path, loop: Turning) -> None:
     home.save_error = OSError(28, "No space left on device")
     said.append(home.on(verbose))
     verbose._save()
+    return [text.lstrip("!") for text in said]
+
+
+@pytest.fixture
+def home(tmp_path: Path, loop: Turning) -> Home:
+    found = Home(tmp_path, loop)
+    found.conf.write_bytes(CONFS["plain"])
+    return found
+
+
+def test_what_is_said_of_a_verbose_lease(home: Home) -> None:
+    said = lease_story(home)
     assert len(set(said)) >= 11 and len(set(home.events)) >= 10
-    assert all_known(text.lstrip("!") for text in said) == []
+    assert all_known(said) == []
     assert all_known(message for _, message in home.events) == []
     assert all_known(home.restarts) == []
 
@@ -319,7 +336,7 @@ def test_what_is_said_when_waagent_conf_cannot_be_edited(tmp_path: Path, loop: T
     path.write_bytes(b"other\n")
     refused(before)
     other = tmp_path / "other"
-    other.hardlink_to(path) if hasattr(other, "hardlink_to") else __import__("os").link(path, other)
+    os.link(path, other)
     refused(confwrite.read(path))
     other.unlink()
     before = confwrite.read(path)
@@ -328,14 +345,31 @@ def test_what_is_said_when_waagent_conf_cannot_be_edited(tmp_path: Path, loop: T
         refused(before)
     path.unlink()
     refused(before)
-    assert len(set(said)) == 7
+    path.write_bytes(b"a\n")
+    marks = iter(range(9))
+    monkeypatch.setattr(confwrite, "_identity", lambda _info: next(marks))
+    refused(None)
+    assert len(set(said)) == 8
     assert all_known(said, "Too many levels of symbolic links") == []
 
 
 def _raise(number: int) -> None:
-    import os
-
     raise OSError(number, os.strerror(number))
+
+
+def test_what_is_said_when_an_owner_or_an_attribute_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(os, "fchown", lambda *_words: _raise(1))
+    monkeypatch.setattr(os, "listxattr", lambda _fd: ["user.x"])
+    monkeypatch.setattr(os, "getxattr", lambda *_words: b"" if len(said) else _raise(95))
+    monkeypatch.setattr(os, "setxattr", lambda *_words: _raise(95))
+    for owner in (-5, os.getuid()):
+        info = SimpleNamespace(st_uid=owner, st_gid=os.getgid(), st_mode=0o644)
+        with pytest.raises(confwrite.Refused) as caught:
+            confwrite._write(tmp_path / ".new", b"", 0, info)  # type: ignore[arg-type]
+        said.append(str(caught.value))
+        monkeypatch.setattr(os, "getxattr", lambda name, *_words: bytes([name > 0]))
+    assert all_known(said, "Operation not supported") == []
 
 
 # Orders
@@ -381,7 +415,7 @@ def test_answers_and_refusals_of_orders(serving: Serving) -> None:
     assert len(said) >= 17
     assert all_known((text for text in said if text != "done"), "done") == []
     assert all_known([restart_order[1] for restart_order in serving.guard.orders if restart_order[0] == "restart"],
-                     str(__import__("os").getuid()), "uid") == []
+                     str(os.getuid()), "uid") == []
 
 
 # Findings, waagent.conf, state
@@ -416,6 +450,7 @@ def test_state_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (tier / "state.json").write_bytes(state)
         (tier / "events.jsonl").write_bytes(events)
     machine.loaded()
+    machine.disk.finish()
     machine.store().load()
     (machine.lib / "state.json").mkdir()
     machine.store().load()
@@ -426,8 +461,9 @@ def test_state_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         machine.store().load()
         (machine.lib / "events.jsonl").write_bytes(b"x\n")
         machine.loaded()
+        machine.disk.finish()
     (machine.lib / "state.json").write_text('{"version":1,"sequence":1,"data":{"lease":[]}}')
-    for link in (asides._fail, __import__("os").link):
+    for link in (asides._fail, os.link):
         monkeypatch.setattr("os.link", link)
         Memory(machine.store(), "boot").load(1.0, 2.0, machine.said.append)
     machine.run.rename(machine.run.with_name("away"))
@@ -443,7 +479,7 @@ def test_state_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_observers_that_fail(loop: Turning, monkeypatch: pytest.MonkeyPatch) -> None:
     eyes = Eyes(loop, Clock())
     assert isinstance(eyes.get("x"), Unknown) and left(eyes.get("x").why) == []
-    eyes.look("late", lambda: __import__("time").sleep(0.3), deadline=0.05)
+    eyes.look("late", lambda: time.sleep(0.3), deadline=0.05)
     loop.until(lambda: "late" in eyes.seen)
     track = Track(loop, lambda _process: None, lambda _process: None)
     monkeypatch.setattr(track, "_look", lambda _pid: _raise(5))
@@ -457,6 +493,80 @@ def test_observers_that_fail(loop: Turning, monkeypatch: pytest.MonkeyPatch) -> 
     Systemd(Nothing(), lambda: 0.0, ["x.service"], 1.0).look(seen.append)  # type: ignore[arg-type]
     loop.until(lambda: eyes._workers["late"].busy_since is None)
     assert all_known([eyes.records["late"].error, track.problem, seen[0].why]) == []
+
+
+def test_the_drop_in_without_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    texts: list[str] = []
+
+    def refused(attempt: Callable[[], object]) -> None:
+        with pytest.raises(dropin.Refused) as caught:
+            attempt()
+        texts.extend([str(caught.value), caught.value.hint])
+
+    failed = programs.Ran(1, "", "", "")
+    with monkeypatch.context() as patch:
+        patch.setattr(programs, "run", lambda *_words: failed)
+        refused(dropin.reload)
+        refused(lambda: dropin.look(["x.service"]))
+    monkeypatch.setattr(dropin, "_systemctl", lambda _argv: "")
+    refused(lambda: dropin.look(["x.service"]))
+    refused(lambda: dropin.look(["x.service", "y.service"]))
+    (tmp_path / "x.service.d").mkdir()
+    (tmp_path / "x.service.d" / dropin.NAME).write_text(dropin.TEXT)
+    monkeypatch.setattr(Path, "unlink", lambda _path: _raise(13))
+    refused(lambda: dropin.remove("x.service", tmp_path))
+    assert len(set(texts)) == 9
+    assert all_known(texts, "exit status 1") == []
+
+
+def test_sockets_that_cannot_be_as_they_should(tmp_path: Path, loop: Turning, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    for group, error in (("no-such-group", None), ("root", 1)):
+        with monkeypatch.context() as patch:
+            if error is not None:
+                patch.setattr("os.chown", lambda *_words: _raise(1))
+            listener = Listener(loop, tmp_path / "socket", 0o600, group, Service("", "", "", "", []), said.append)
+        listener.close()
+    listener = Listener(loop, tmp_path / "socket", 0o600, None, Service("", "", "", "", []), said.append)
+    listener._socket.close()
+    listener._socket = Full()  # type: ignore[assignment]
+    listener._accept(1)
+    assert len(set(said)) == 3
+    assert all_known(said, "no-such-group", "No file descriptors available", "Too many open files") == []
+
+
+class Full:
+    """A socket at which nobody can be let in."""
+
+    def accept(self) -> None:
+        _raise(24)
+
+    def fileno(self) -> int:
+        return 0
+
+
+def test_the_snapshot_in_words(told: Told, loop: Turning) -> None:
+    history = asides.History(told.guard.memory._store._run.parent, told.guard.memory._store._lib.parent, told.disk, 5)
+    guard, said = told.guard, []
+
+    def summary() -> None:
+        said.append(compose(guard, history, 1.0, None)["verdict"]["summary"])
+
+    guard.live = None
+    summary()
+    guard.live = told.live(AgentState.RESTING)
+    summary()
+    for state in (AgentState.RUNNING, AgentState.BUSY):
+        guard.live = told.live(state)
+        summary()
+        guard.book.enter([Finding("agent-hung", "paused")], 1.0)
+        summary()
+        guard.book.enter([], 2.0)
+    guard.memory.pause = term.of(None, guard.moment())
+    summary()
+    said.append(compose(guard, history, 1.0, None)["backup"]["says"])
+    assert len(set(said)) == 8
+    assert all_known(said) == []
 
 
 def test_the_drop_in(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from waguard.judge.case import Part
 from waguard.judge.catalogue import CATALOGUE, Finding, Link, Severity
 from waguard.judge.readiness import BEYOND, ESSENTIAL, Readiness, readiness
 
-PARTS = tuple(Part(name, name.title(), "fine", True) for name in ESSENTIAL)
+TITLES = {"agent": "Agent", "conf": "waagent.conf", "network": "Network", "extensions": "Extensions", "filesystems": "File systems"}
+PARTS = tuple(Part(name, TITLES[name], "fine", True) for name in ESSENTIAL)
 
 
 def verdict(*ids: str, azure: Optional[bool] = True, parts: tuple[Part, ...] = PARTS) -> Readiness:
@@ -59,8 +60,8 @@ class TestNotKnown:
     @pytest.mark.parametrize("missing", [True, False])
     def test_when_an_essential_part_could_not_be_told(self, name: str, missing: bool) -> None:
         parts = tuple(one for one in PARTS if one.name != name)
-        found = verdict(parts=parts if missing else (*parts, Part(name, "Title", "could not be told: no", None)))
-        assert found.ready is None and found.unknowns == ((f"{name}: not looked at" if missing else "Title: could not be told: no"),)
+        found = verdict(parts=parts if missing else (*parts, Part(name, TITLES[name], "could not be told: no", None)))
+        assert found.ready is None and found.unknowns == ((f"{name}: not looked at" if missing else f"{TITLES[name]}: could not be told: no"),)
         assert found.unknowns[0] in found.says
 
     def test_when_another_part_could_not_be_told_that_does_not_matter(self) -> None:

@@ -68,8 +68,8 @@ def _evidence(study: ConfStudy, problems: list[Problem]) -> str:
     others = ", ".join(f"{path}:{problem.line}" + (f" ({problem.key})" if problem.key else "")
                        for problem in problems[1:_PLACES])
     if len(problems) > _PLACES:
-        return say("{said} Also {places}, {count} more.", said=told, places=others, count=len(problems) - _PLACES)
-    return say("{said} Also {places}.", said=told, places=others) if others else told
+        return say("{said} Also {said_places}, {count} more.", said=told, said_places=others, count=len(problems) - _PLACES)
+    return say("{said} Also {said_places}.", said=told, said_places=others) if others else told
 
 
 def _autoupdate_off(case: Case, study: ConfStudy) -> Optional[tuple[int, str]]:

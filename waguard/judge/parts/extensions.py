@@ -130,10 +130,10 @@ def _reported(one: Handler) -> str:
         return f"{status}: {text}" if text else status
     means = handler.CODES.get(code, "") if code is not None else ""
     if means:
-        return (say("{said_status} with code {code} ({said_meaning}): {text}", said_status=status, code=code,
-                    said_meaning=means, text=text) if text else
+        return (say("{said_status} with code {code} ({said_meaning}): {said_text}", said_status=status, code=code,
+                    said_meaning=means, said_text=text) if text else
                 say("{said_status} with code {code} ({said_meaning})", said_status=status, code=code, said_meaning=means))
-    return (say("{said_status} with code {code}: {text}", said_status=status, code=code, text=text) if text else
+    return (say("{said_status} with code {code}: {said_text}", said_status=status, code=code, said_text=text) if text else
             say("{said_status} with code {code}", said_status=status, code=code))
 
 
@@ -159,8 +159,9 @@ def _python(case: Case, present: bool) -> Iterator[Finding]:
 
 def _useless(one: Interpreter) -> str:
     python = f"{one.path} {one.version}".strip()
-    return (say("{python} has no {modules}", python=python, modules=", ".join(one.missing)) if one.missing else
-            say("{python} does not run: {said_problem}", python=python, said_problem=one.problem))
+    if one.missing:
+        return say("{said_python} has no {said_modules}", said_python=python, said_modules=", ".join(one.missing))
+    return say("{said_python} does not run: {said_problem}", said_python=python, said_problem=one.problem)
 
 
 def _python_facts(case: Case) -> dict[str, Any]:

@@ -56,8 +56,8 @@ def _places(systems: Filesystems, settings: ResourceSettings) -> Iterator[Findin
         if space is None or place.type in READ_ONLY_TYPES:
             continue
         if _full(space, settings):
-            yield Finding("disk-full", say("{said_which} has {free} of {size} free", said_which=which, free=size(space.free),
-                                           size=size(space.size)), values)
+            yield Finding("disk-full", say("{said_which} has {said_free} of {said_size} free", said_which=which,
+                                           said_free=size(space.free), said_size=size(space.size)), values)
         if space.files > 0 and space.files_free < min(space.files * settings.inodes_free / 100, _INODES):
             yield Finding("inodes-exhausted", say("{said_which} has {free} of {count} inodes free", said_which=which,
                                                   free=space.files_free, count=space.files), values)
@@ -105,7 +105,7 @@ def _space(systems: Filesystems) -> str:
         problems = dict.fromkeys(place.problem for place in systems.places if place.problem)
         return "; ".join(problems) or say("no space is told")
     tightest = min(known, key=lambda mount: known[mount].free)
-    return say("{free} free on {mount}", free=size(known[tightest].free), mount=tightest)
+    return say("{said_size} free on {said_mount}", said_size=size(known[tightest].free), said_mount=tightest)
 
 
 def _answers(mounts: Mounts) -> str:

@@ -93,7 +93,7 @@ def _oversized(case: Case, tree: LogTree) -> tuple[Finding, ...]:
                     if tree.complete else
                     say("all logs take {size} or more, {limit} MiB is the limit", size=_size(whole), limit=limits.tree_limit))
     if tree.largest:
-        told.append(say("{path} takes {size}", path=tree.largest[0][0], size=_size(tree.largest[0][1])))
+        told.append(say("{path} takes {said_size}", path=tree.largest[0][0], said_size=_size(tree.largest[0][1])))
     if tree.over > 1:
         told.append(say("{count} logs are larger than {limit} MiB", count=tree.over, limit=limits.file_limit))
     if tree.growth is not None and tree.growth > _MIB and tree.growth_time > 0:
@@ -113,14 +113,14 @@ def _unrotated(case: Case, tree: LogTree) -> tuple[Finding, ...]:
     bare = rotation.rules == () and not rotation.older and log.startswith("/var/log/")
     if length <= limit and not bare:
         return ()
-    told = [say("{path} takes {size}", path=log, size=_size(length))]
+    told = [say("{path} takes {said_size}", path=log, said_size=_size(length))]
     if rotation.rules is None:
         told.append(rotation.why)
     elif not rotation.rules:
         told.append(say("no rule of logrotate is for it"))
     else:
         told.append(say("{path} rotates it by time alone", path=rotation.rules[0]) if rotation.size is None else
-                    say("{path} rotates it at {size}", path=rotation.rules[0], size=_size(rotation.size)))
+                    say("{path} rotates it at {said_size}", path=rotation.rules[0], said_size=_size(rotation.size)))
     if rotation.rules and len(rotation.rules) > 1:
         told.append(say("{path} and {other} both name it, which logrotate refuses", path=rotation.rules[0],
                         other=rotation.rules[1]))
@@ -137,7 +137,7 @@ def _says(case: Case, tree: LogTree) -> str:
                 say("there is no {path}", path=case.agent.log))
     faults = _faults(case, tree)
     sizes = (say("sizes not known") if tree.tree_bytes is None else
-             say("{size} in {count} files", size=_size(tree.tree_bytes), count=tree.count))
+             say("{said_size} in {count} files", said_size=_size(tree.tree_bytes), count=tree.count))
     if not faults:
         return say("{said}, no fault in the last day", said=sizes)
     last = faults[0]

@@ -76,11 +76,13 @@ def _dhcp(network: Network, leases: Optional[Leases]) -> Iterator[Finding]:
         return
     if leases.endpoint != "" or not leases.complete or any(lease.option_245 or not lease.telling for lease in leases.leases):
         return
-    seen = ", ".join(dict.fromkeys(f"{lease.client} {lease.interface}".strip() for lease in leases.leases[:5]))
+    seen = "; ".join(dict.fromkeys(
+        say("{client} on {interface}", client=lease.client, interface=lease.interface) if lease.interface else
+        say("{client} on an interface", client=lease.client) for lease in leases.leases[:5]))
     host = _host(wire[0].address)
     yield Finding("dhcp-option-245-missing", say(
-        "the DHCP leases ({leases}) carry no option 245, the agent has stored no address of a wire server, and {host} does not "
-        "answer", leases=seen, host=host) if seen else say(
+        "the DHCP leases ({said_leases}) carry no option 245, the agent has stored no address of a wire server, and {host} does "
+        "not answer", said_leases=seen, host=host) if seen else say(
         "there is no DHCP lease, the agent has stored no address of a wire server, and {host} does not answer", host=host))
 
 

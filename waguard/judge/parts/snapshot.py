@@ -79,7 +79,7 @@ def _failed(failure: Code, result: Result, keys: str) -> str:
         told = say("{said}; {failed} of {count} disks failed", said=told, failed=result.disks_failed, count=result.disks)
     if keys:
         told = f"{told}; {keys}"
-    return say("{said}; it says: {text}", said=told, text=result.message) if result.message else told
+    return say("{said}; it says: {said_text}", said=told, said_text=result.message) if result.message else told
 
 
 def _no_result(case: Case, seen: Snapshots) -> str:

@@ -127,7 +127,7 @@ def _disabled_evidence(disabled: list[Downloaded], who: str, version: Optional[A
             if more else say("{version} is disabled by {path}", version=first.version, path=first.path))
     if version is not None:
         told = f"{told}; {_IS[who].format(version=version)}"
-    return say("{said}; the reason: {reason}", said=told, reason=first.reason) if first.reason else told
+    return say("{said}; the reason: {said_reason}", said=told, said_reason=first.reason) if first.reason else told
 
 
 def _says(case: Case, text: str, who: str, software: Optional[Software]) -> str:
@@ -136,10 +136,11 @@ def _says(case: Case, text: str, who: str, software: Optional[Software]) -> str:
     if case.agent.goal_state_version and daemon not in ("", text):
         parts.append(say("the daemon {version}", version=daemon))
     if software is not None and software.installed:
-        package, newest = f"{software.package} {software.installed}", software.candidate is not None
-        parts.append(say("package {package}, the newest in the package lists", package=package)
-                     if newest and not _behind_distro(software) else say("package {package}", package=package))
-        if not newest:
+        name, version = software.package, software.installed
+        newest = software.candidate is not None and not _behind_distro(software)
+        parts.append(say("package {name} {version}, the newest in the package lists", name=name, version=version) if newest else
+                     say("package {name} {version}", name=name, version=version))
+        if software.candidate is None:
             parts.append(say("what the distribution offers is not known ({said_why})", said_why=software.candidate_why))
     elif software is None and not isinstance(case.software, Known):
         parts.append(say("the package is not known ({said_why})", said_why=case.software.why))

@@ -140,7 +140,7 @@ class TestDhcp:
 
     def test_a_lease_without_it(self) -> None:
         found = judge(bad("wireserver"), leases=Leases((dataclasses.replace(LEASE, option_245=None),), "", "", True))
-        assert "the DHCP leases (dhclient eth0) carry no option 245" in found.findings[1].evidence
+        assert "the DHCP leases (dhclient on eth0) carry no option 245" in found.findings[1].evidence
 
     @pytest.mark.parametrize("leases", [
         Leases((LEASE,), "", "", True), Leases((), "168.63.129.16", "", True), Leases((), None, None, True), Leases((), "", "", False),
