@@ -9,6 +9,7 @@ azurelinuxagent/common/protocol/goal_state.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple, Optional
@@ -168,14 +169,7 @@ def _remember(evidence: Evidence, history: History, rules: LivenessSettings) -> 
             seen = now if beat.at is None else moved(beat.at, history.beat is None)
             history = replace(history, beat=mark, beat_seen=seen)
     if isinstance(evidence.log, Known) and evidence.log.value.pass_open != history.pass_mark:
-        opened = evidence.log.value.pass_open
-        since = None if opened is None else now if opened.at is None else moved(opened.at, history.log_since is None)
-        child = evidence.log.value.child
-        if since is not None and evidence.handler is not None and child is not None and child.pid == evidence.handler.pid:
-            # Said after this handler's start, so it was opened after it; where a clock that was set puts it before, nobody knows
-            # when.
-            since = since if since >= evidence.handler.started else now
-        history = replace(history, pass_mark=opened, pass_since=since)
+        history = replace(history, pass_mark=evidence.log.value.pass_open, pass_since=_opened(evidence, history, moved))
     if isinstance(evidence.log, Known) and history.log_since is None:
         history = replace(history, log_since=now)
     handler = evidence.handler
@@ -190,6 +184,26 @@ def _remember(evidence: Evidence, history: History, rules: LivenessSettings) -> 
         # Counted by time: the filesystem that the agent sleeps on may hold up our own look at the lib dir as well.
         history = replace(history, blocked_looks=history.blocked_looks + 1, blocked_at=now)
     return replace(history, exits=tuple(at for at in history.exits if now - EXIT_WINDOW < at <= now))
+
+
+def _opened(evidence: Evidence, history: History, moved: Callable[[float, bool], float]) -> Optional[float]:
+    """When the open extension pass was opened; None where there is none, or where nobody knows of a log."""
+    assert isinstance(evidence.log, Known)
+    opened, child, handler, now = evidence.log.value.pass_open, evidence.log.value.child, evidence.handler, evidence.now
+    if opened is None:
+        return None
+    if opened.at is None:
+        return now
+    first = history.log_since is None
+    since = moved(opened.at, first)
+    if handler is None or child is None or child.pid != handler.pid:
+        return since
+    if first and child.at is not None:
+        # The clock may have been set since. How long after the handler's own start it was is told by the log alone; of the two
+        # the later one counts: a pass that is thought to be younger than it is does no harm.
+        since = max(since, min(now, handler.started + opened.at - child.at))
+    # Said after this handler's start, so it was opened after it; where a clock that was set puts it before, nobody knows when.
+    return since if since >= handler.started else now
 
 
 def _not_running(evidence: Evidence, unit: UnitState, history: History, boot_grace: float) -> Liveness:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Optional
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -82,6 +82,7 @@ class Agent:
 
 @hypothesis_settings(max_examples=25, deadline=None)
 @given(period=st.sampled_from([6.0, 6.0, 300.0]), script=SCRIPTS)
+@example(6.0, [(1, "sleep", DAY), (1, "pass", DAY), (1, "clock set", DAY), (1, "guard restarts", DAY)])
 def test_a_healthy_agent_is_never_hung(period: float, script: list[tuple[int, str, float]]) -> None:
     agent, history, events = Agent(period), History(), {}
     tick = 0
