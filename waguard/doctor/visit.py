@@ -14,6 +14,7 @@ from waguard import settings
 from waguard.agent.facts import AgentFacts
 from waguard.doctor import looks
 from waguard.doctor.looks import Look, Progress, Visit
+from waguard.i18n import say
 from waguard.judge.case import Case, Part
 from waguard.observe import Known, azure, software
 from waguard.settings import Settings
@@ -92,7 +93,8 @@ def judge(name: str, case: Case) -> Part:
         module = importlib.import_module(f"waguard.judge.parts.{name}")
         part: Part = module.judge(case)
     except Exception as error:
-        return Part(name, name, f"could not be judged: {type(error).__name__}: {str(error)[:200]}", None)
+        says = say("could not be judged: {kind}: {error}", kind=type(error).__name__, error=str(error)[:200])
+        return Part(name, name, says, None)
     return part
 
 

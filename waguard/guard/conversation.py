@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from waguard.guard.loop import Loop
+from waguard.i18n import say
 
 GRACE = 10.0
 """Seconds that a request may take beyond what the doctor itself allows for it: to be started, on a busy machine."""
@@ -49,8 +50,10 @@ class Doctor:
 
     def absent(self, error: OSError) -> str:
         """What to say when it cannot be had."""
-        hint = "" if self._spawn else " (systemctl status waguard-doctor.socket)"
-        return f"waguard-doctor cannot be started: {error.strerror or error}{hint}"
+        said = error.strerror or str(error)
+        if self._spawn:
+            return say("waguard-doctor cannot be started: {said}", said=said)
+        return say("waguard-doctor cannot be started: {said} (systemctl status waguard-doctor.socket)", said=said)
 
     def _connect(self) -> tuple[socket.socket, Optional[subprocess.Popen[bytes]]]:
         if not self._spawn:
@@ -88,7 +91,8 @@ class Conversation:
         self._out = json.dumps(request, separators=(",", ":")).encode() + b"\n"
         self._parts: list[bytes] = []
         self._size = 0
-        self._timer = loop.after(timeout, lambda: self._close(None, f"the doctor did not come to an end within {timeout:g} s"))
+        late = say("the doctor did not come to an end within {seconds:g} s", seconds=timeout)
+        self._timer = loop.after(timeout, lambda: self._close(None, late))
         self._watch()
 
     def _watch(self) -> None:
@@ -107,16 +111,16 @@ class Conversation:
         except BlockingIOError:
             return
         except OSError as error:
-            self._close(None, f"the doctor hung up: {error.strerror}")
+            self._close(None, say("the doctor hung up: {said}", said=error.strerror))
 
     def _read(self) -> None:
         data = self._socket.recv(65536)
         if not data:
-            self._close(None, "the doctor ended without a word: journalctl -u 'waguard-doctor@*' -n 20")
+            self._close(None, say("the doctor ended without a word: journalctl -u 'waguard-doctor@*' -n 20"))
             return
         self._size += len(data)
         if self._size > _LIMIT:
-            self._close(None, "the doctor's answer is too long")
+            self._close(None, say("the doctor's answer is too long"))
             return
         *lines, rest = data.split(b"\n")
         for line in lines:
@@ -135,10 +139,10 @@ class Conversation:
                 return False
             result, error = message.get("result"), message.get("error")
         except (ValueError, TypeError, AttributeError, RecursionError):
-            self._close(None, "the doctor's answer is no JSON")
+            self._close(None, say("the doctor's answer is no JSON"))
             return True
         sound = isinstance(result, dict)
-        self._close(result if sound else None, "" if sound else str(error or "no result")[:1000])
+        self._close(result if sound else None, "" if sound else str(error or say("no result"))[:1000])
         return True
 
     def _close(self, result: Optional[Mapping[str, Any]], problem: str) -> None:

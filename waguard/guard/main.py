@@ -29,6 +29,7 @@ from waguard.guard.sockets import Listener
 from waguard.guard.store import Store, sweep
 from waguard.guard.visited import diagnose
 from waguard.guard.visits import Visits
+from waguard.i18n import say
 from waguard.observe import Known, Observation, freeze
 from waguard.observe.conf import ConfFacts
 from waguard.settings import Settings, SettingsError
@@ -86,7 +87,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.on_signal(number, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload)
-        self._event("guard-started", f"waguard {__version__} has started", version=__version__)
+        self._event("guard-started", say("waguard {version} has started", version=__version__), version=__version__)
         if not journal.AVAILABLE:
             journal.say(4, "systemd-python is not installed: running without journal and notify")
         self._guard.start()
@@ -94,7 +95,7 @@ class Daemon:
         self._watchdog()
         self._loop.run()
         journal.notify(STOPPING="1")
-        self._event("guard-stopped", "waguard is stopping")
+        self._event("guard-stopped", say("waguard is stopping"))
         self._guard.keep()
         for listener in self._listeners:
             listener.close()
@@ -154,8 +155,8 @@ class Daemon:
     def _on_disk_error(self, what: str, error: BaseException) -> None:
         """From the disk's thread."""
         said = str(getattr(error, "strerror", None) or f"{what}: {error}")
-        self._loop.soon(lambda: self._warn_rarely(
-            f"{self._options.lib_dir} does not take writes: {said}; it is kept in {self._options.run_dir}"))
+        self._loop.soon(lambda: self._warn_rarely(say("{lib_dir} does not take writes: {said}; it is kept in {run_dir}",
+                                                      lib_dir=self._options.lib_dir, said=said, run_dir=self._options.run_dir)))
 
     def _changed(self) -> None:
         """There is a new verdict: systemctl status shows it."""
@@ -171,12 +172,12 @@ class Daemon:
             loaded = settings.load(self._options.settings_dir)
         except SettingsError as error:
             self._settings_error = str(error)
-            self._event("settings-refused", f"the new settings were refused, the old ones stay in force: {error}")
+            self._event("settings-refused", say("the new settings were refused, the old ones stay in force: {said}", said=error))
         else:
             self._settings_error = None
             self._history.resize(loaded.events.keep)
             self._guard.apply(loaded)
-            self._event("settings-reloaded", f"settings were reloaded from {self._options.settings_dir}")
+            self._event("settings-reloaded", say("settings were reloaded from {path}", path=self._options.settings_dir))
         journal.notify(READY="1")
 
     def _watchdog(self) -> None:

@@ -14,6 +14,7 @@ from waguard.guard.loop import Loop
 from waguard.guard.scribe import Scribe
 from waguard.guard.track import Track
 from waguard.guard.wireserver import WireServer
+from waguard.i18n import say
 from waguard.judge.evidence import Evidence
 from waguard.observe import Known, Observation, Unknown, azure, conf, diskversion, freeze, libdir, logs, packages
 from waguard.observe.process import Process
@@ -34,7 +35,7 @@ class Sources:
         self._settings, self._clock, self._disk = settings, clock, disk
         self.eyes = Eyes(loop, clock)
         self.track = Track(loop, daemon_ended, handler_ended)
-        self.unit: Observation[UnitState] = Unknown("not looked at yet", 0.0)
+        self.unit: Observation[UnitState] = Unknown(say("not looked at yet"), 0.0)
         self.on_azure = azure.on_azure(settings.network.azure)
         self._follower = logs.Follower(Path(settings.agent.log))
         self._watcher = libdir.Watcher()
@@ -145,7 +146,7 @@ class Sources:
 
     def _fresh_probe(self, now: float) -> Observation[azure.Probe]:
         if not self.on_azure:
-            return Unknown("this machine is not known to be on Azure, so nothing is sent to Azure's addresses", now)
+            return Unknown(say("this machine is not known to be on Azure, so nothing is sent to Azure's addresses"), now)
         return self.wireserver.seen()
 
 

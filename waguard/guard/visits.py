@@ -10,6 +10,7 @@ from waguard.guard.conversation import GRACE, Conversation, Doctor, Progress
 from waguard.guard.loop import Loop, Timer
 from waguard.guard.store import Store
 from waguard.guard.visited import Told, read
+from waguard.i18n import say
 from waguard.judge.catalogue import Finding
 from waguard.settings import DoctorSettings
 
@@ -114,7 +115,8 @@ class Visits:
                 self.told, self.failures = read(result), 0
                 self._keep_for(max(_KEPT, 3 * self._settings.interval) if self._settings.enabled else _KEPT)
             except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-                result, self.problem = None, f"the doctor's answer cannot be used: {type(error).__name__}: {error}"
+                result = None
+                self.problem = say("the doctor's answer cannot be used: {kind}: {error}", kind=type(error).__name__, error=error)
         if result is not None:
             self._state = dict(result["state"]) if isinstance(result.get("state"), dict) else {}
             self._keep()
@@ -143,4 +145,4 @@ class Visits:
         try:
             self._store.save({"state": self._state})
         except OSError as error:
-            self._trouble(f"what the doctor left behind cannot be written: {error.strerror}")
+            self._trouble(say("what the doctor left behind cannot be written: {said}", said=error.strerror))

@@ -14,6 +14,7 @@ from waguard.clock import Clock
 from waguard.guard.conversation import GRACE, Doctor
 from waguard.guard.eyes import Eyes
 from waguard.guard.loop import Loop
+from waguard.i18n import say
 from waguard.observe import Known, Observation, Unknown
 from waguard.observe.azure import Probe
 from waguard.settings import NetworkSettings
@@ -62,7 +63,7 @@ class WireServer:
         often = SELDOM if isinstance(last, Known) and last.value.success else 1
         now = self._clock.now()
         fresh = now - last.at <= 2 * often * self.settings.probe_interval + self.settings.probe_timeout + GRACE
-        return last if fresh or last.at == 0.0 else Unknown("the last probe is too old", now)
+        return last if fresh or last.at == 0.0 else Unknown(say("the last probe is too old"), now)
 
     def _note(self, observation: Observation[Probe], duration: float) -> None:
         self._eyes.note(NAME, observation, duration)
@@ -74,4 +75,4 @@ def _answer(result: Optional[Mapping[str, Any]], problem: str, now: float) -> Ob
     try:
         return Known(Probe.of(result), now)
     except (LookupError, TypeError, ValueError) as error:
-        return Unknown(f"the doctor's answer cannot be used: {type(error).__name__}: {error}", now)
+        return Unknown(say("the doctor's answer cannot be used: {kind}: {error}", kind=type(error).__name__, error=error), now)
