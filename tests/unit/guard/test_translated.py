@@ -21,7 +21,7 @@ from waguard.act.service import Systemd
 from waguard.clock import Clock
 from waguard.decide import restart, term
 from waguard.decide.restart import Action, Condition, Facts, Intent, PolicyState, Request, Stage, Step, Verification
-from waguard.guard import confnews, words
+from waguard.guard import confnews, verbose, words
 from waguard.guard.book import QUIET, Book
 from waguard.guard.children import Finished
 from waguard.guard.eyes import Eyes
@@ -35,7 +35,7 @@ from waguard.i18n import Language
 from waguard.judge import liveness
 from waguard.judge.catalogue import Finding
 from waguard.judge.liveness import AgentState, Liveness
-from waguard.observe import Known, Unknown, programs
+from waguard.observe import Known, Unknown, freeze, programs
 from waguard.observe.conf import ConfFacts
 from waguard.observe.process import Process
 from waguard.observe.unit import UnitState
@@ -248,9 +248,10 @@ def test_refusals_of_a_restart(told: Told, loop: Turning) -> None:
     answers.append(guard._ask_restart("asked for by root", False))
     guard.memory.policy = PolicyState()
     answers.append(guard._ask_restart("asked for by root", False))
-    guard.ask_restart("asked for by root", False, answers.append, tries=0)
+    guard.sources.see_packages = lambda _then: False  # type: ignore[method-assign]
+    guard.ask_restart("asked for by root", False, answers.append, tries=1)
     loop.until(lambda: len(answers) > 4, "the answer")
-    assert len(set(answers)) >= 4
+    assert len(set(answers)) == 5
     assert all_known(answers) == []
 
 
@@ -316,6 +317,31 @@ def test_what_is_said_of_a_verbose_lease(home: Home) -> None:
     assert all_known(said) == []
     assert all_known(message for _, message in home.events) == []
     assert all_known(home.restarts) == []
+    assert all_known([verbose._BUSY, verbose._TAKEN_BACK, verbose._TRIED_AGAIN]) == []
+
+
+def test_what_is_said_of_a_lease_in_a_freeze_and_after_a_kill(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbose, "_DURABLE_WITHIN", 0.2)
+    lease, frozen = home.start(), True
+    home.on(lease)
+    monkeypatch.setattr(freeze, "freezing", lambda: frozen)
+    home.disk._hold = lambda: frozen
+    said: list[str] = []
+    for order in (lambda: lease.turn_off("root", lambda *answer: said.extend(answer)),
+                  lambda: lease.turn_on(60.0, True, "root", lambda *answer: said.extend(answer))):
+        order()
+        home.loop.until(lambda: not lease.busy)
+        home.loop.settle()
+    frozen = False
+    home.pass_time(61.0)
+    home.tick(lease)
+    home.on(lease)
+    for tier in (home.run, home.lib):
+        (tier / "state.json").write_text((tier / "state.json").read_text().replace('"active"', '"granting"'))
+    home.start()
+    assert len(set(filter(None, said))) == 2
+    assert [kind for kind, _ in home.events] == ["verbose-on", "verbose-trouble", "verbose-off", "verbose-on", "verbose-on"]
+    assert all_known([*filter(None, said), *(message for _, message in home.events), *home.restarts]) == []
 
 
 def test_what_is_said_when_waagent_conf_cannot_be_edited(tmp_path: Path, loop: Turning, monkeypatch: pytest.MonkeyPatch) -> None:
