@@ -93,7 +93,7 @@ def test_the_doctor_is_as_it_would_look_today() -> None:
     from waguard.doctor import visit
 
     drawn = [text for _, _, text in texts((ROOT / "docs/images/doctor.svg").read_text("utf-8"))]
-    titles = [re.search(r'Part\("\w+", "([^"]+)"', Path(module.__file__ or "").read_text("utf-8")) for module in (clock, logs)]
+    titles = [re.search(r'title = say\("([^"]+)"\)', Path(module.__file__ or "").read_text("utf-8")) for module in (clock, logs)]
     assert all(title is not None and title[1] in drawn for title in titles)
     assert len([text for text in drawn if text in ("✓", "✗", "?")]) == len(visit.PARTS) + 1  # and the agent itself
     assert {text for text in drawn if text.startswith("Cause ")} <= set(doctor.CAUSES.values())

@@ -67,7 +67,7 @@ def trees(places: Places) -> tuple[Tree, ...]:
         Tree(os.path.dirname(places.conf), (Rule(glob.escape(os.path.basename(places.conf))),), True),
         Tree("/etc", (Rule("waagent_policy.json"), Rule("logrotate.d/waagent*"), Rule("logrotate.d/walinuxagent*")), True),
         Tree(places.settings_dir, (Rule("*.yaml"), Rule("*.yml"), Rule("conf.d/*.yaml")), True),
-        Tree(places.run_dir, (Rule("*.json"),), True),
+        Tree(places.run_dir, (Rule("*.json*"),), True),
         Tree(places.state_dir, (Rule("*.json*"),), True),
         Tree(places.lib_dir, members.LIB_RULES),
         Tree(os.path.dirname(places.log), (Rule(log, LOG, 2), Rule(f"{log}?*", LOG, 3)), True),

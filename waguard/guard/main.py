@@ -209,7 +209,7 @@ class Daemon:
             peer = listener.peer(connection)
             if peer is not None:
                 return _user(peer.uid)
-        return "somebody"
+        return say("somebody")
 
 
 def _user(uid: int) -> str:
@@ -218,7 +218,7 @@ def _user(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid {uid}"
+        return say("uid {uid}", uid=uid)
 
 
 def _init_script() -> str:

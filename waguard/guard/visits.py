@@ -56,6 +56,8 @@ class Visits:
         loaded = self._store.load()
         state = loaded.get("state")
         self._state = state if isinstance(state, dict) else {}
+        if state is not None and not isinstance(state, dict) and (kept := self._store.keep_loaded()) is not None:
+            self._trouble(say("what the doctor left behind cannot be used; kept as {name}, starting without it", name=kept))
         self._plan(self._soon())
 
     def apply(self, settings: DoctorSettings) -> None:

@@ -185,22 +185,22 @@ def _script(named: str, key: str, missing: int, permission: int, root: Path, fai
     """What is wrong with one script. It is run as ``sh SCRIPT``, so that its #! line does not count."""
     if not named.startswith("/"):
         return ScriptProblem(missing, named[:200], say("{key} is no absolute path", key=key), fails), ""
-    path, script = root / named.lstrip("/"), f"{key} {named[:200]!r}"
+    path, shown = root / named.lstrip("/"), repr(named[:200])
     try:
         info = os.stat(path)
         if not stat.S_ISREG(info.st_mode):
-            return ScriptProblem(missing, named[:200], say("{script} is no file", script=script), fails), ""
+            return ScriptProblem(missing, named[:200], say("{key} {path} is no file", key=key, path=shown), fails), ""
         if info.st_mode & 0o077 or info.st_uid != _ROOT:
-            text = say("{script} has to be root's with mode 0700: it is uid {uid}, mode {mode:04o}", script=script,
+            text = say("{key} {path} has to be root's with mode 0700: it is uid {uid}, mode {mode:04o}", key=key, path=shown,
                        **_shape(info))
             return ScriptProblem(permission, named[:200], text, fails), ""
         interpreter = _interpreter(path)
     except FileNotFoundError:
-        return ScriptProblem(missing, named[:200], say("{path} is missing", path=script), fails), ""
+        return ScriptProblem(missing, named[:200], say("{key} {path} is missing", key=key, path=shown), fails), ""
     except (OSError, ValueError) as error:
         return None, f"{named[:200]!r}: {getattr(error, 'strerror', None) or error}"
     if interpreter and interpreter not in _SHELLS:
-        text = say("{script} is written for {interpreter}, but the extension runs it with sh", script=script,
+        text = say("{key} {path} is written for {interpreter}, but the extension runs it with sh", key=key, path=shown,
                    interpreter=interpreter)
         return ScriptProblem(300 if missing == 302 else 301, named[:200], text, fails), ""
     return None, ""

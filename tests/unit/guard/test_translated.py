@@ -24,6 +24,7 @@ from waguard.decide.restart import Action, Condition, Facts, Intent, PolicyState
 from waguard.guard import confnews, verbose, words
 from waguard.guard.book import QUIET, Book
 from waguard.guard.children import Finished
+from waguard.guard.conversation import Doctor
 from waguard.guard.eyes import Eyes
 from waguard.guard.guard import Guard
 from waguard.guard.memory import Memory
@@ -195,7 +196,7 @@ class Told:
         (root / "lib").mkdir()
         self.disk, self.manager, self.clock = Disk(), Manager(), Clock()
         self.memory = Memory(Store("state", root, root / "lib", self.disk, self.events.append), "boot")
-        self.guard = Guard(Settings(), loop, self.clock, self.manager, self.disk, self.memory, self._event, lambda: None)
+        self.guard = Guard(Settings(), loop, self.clock, self.manager, self.disk, Doctor(loop, root, False), self.memory, self._event, lambda: None)
         self.guard.sources.unit = Known(self.manager.unit, self.clock.now())
         self.memory.run = "run-1"
 
@@ -614,7 +615,6 @@ def test_the_drop_in(tmp_path: Path) -> None:
 _TAKE_TEXTS = {"_event", "event", "refused", "Refused", "_warn", "warn", "Unknown", "answer", "_end", "want_restart", "TimedOut",
                "ask_restart", "append"}
 _NAMED = {"holding", "reason", "hint", "message", "says", "summary", "problem"}
-_LATER = {"waguard/guard/main.py", "waguard/guard/visits.py", "waguard/guard/sources.py"}
 
 
 def unmarked(source: str) -> list[tuple[int, str]]:
@@ -654,9 +654,10 @@ _FINE = {
 @pytest.mark.parametrize("path", sorted(
     str(path.relative_to(TOP)) for room in ("guard", "decide", "act") for path in (TOP / "waguard" / room).glob("*.py")))
 def test_no_text_is_told_that_was_not_marked(path: str) -> None:
-    if path in _LATER | _FINE:
+    if path in _FINE:
         return
-    assert unmarked((TOP / path).read_text("utf-8")) == []
+    # From there on main.py says, to the journal only, why it cannot start.
+    assert unmarked((TOP / path).read_text("utf-8").partition("\ndef take_lock(")[0]) == []
 
 
 def test_that_check_can_fail() -> None:
