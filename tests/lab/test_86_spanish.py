@@ -39,12 +39,13 @@ def said(machine: Machine, *words: str) -> str:
 
 @pytest.mark.parametrize(("words", "expected"), [
     (["status"], "en pausa"), (["doctor", "--all"], "las extensiones están desactivadas"), (["events", "-n", "200"], "pausa"),
-    (["explain", "extensions-disabled"], "Significado"), (["explain", "--list"], "crítico"), (["versions"], "demonio"), (["verbose", "status"], "Registro"),
+    (["explain", "extensions-disabled"], "Significado"), (["explain", "--list"], "crítico"), (["versions"], "demonio"), (["verbose", "status"], "desactivado"),
     (["check"], "WAGUARD CRITICAL - "), (["autorestart", "status"], ""), (["lint"], ""), (["--help"], "opciones"), (["collect", "--dry-run"], "")])
 def test_every_verb(installed: Machine, words: list[str], expected: str) -> None:
     text = said(installed, *words)
     assert expected.lower() in text.lower(), text
-    english = [line for line in text.splitlines() if len(ENGLISH.findall(line)) > 1]
+    without_ids = re.sub(r"[a-z]+(?:-[a-z]+)+", "", text)
+    english = [line for line in without_ids.splitlines() if len(ENGLISH.findall(line)) > 1]
     assert not english, english
 
 
