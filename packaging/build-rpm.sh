@@ -30,8 +30,10 @@ day=$(sed -n '/^%changelog/,$s/^\* [A-Z][a-z][a-z] \([A-Z][a-z][a-z] [0-9]* [0-9
 SOURCE_DATE_EPOCH=$(date --utc --date="$day 12:00" +%s)
 export SOURCE_DATE_EPOCH
 tar --create --sort=name --format=gnu --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$SOURCE_DATE_EPOCH" \
-	--exclude=__pycache__ --transform="s,^,waguard-$version/," LICENSE README.md CHANGELOG.md CONTRIBUTING.md Makefile bench demo docs \
-	monitoring packaging po pyproject.toml setup.cfg systemd tests tools waguard | gzip --no-name >"$work/SOURCES/waguard-$version.tar.gz"
+	--exclude=__pycache__ --transform="s,^,waguard-$version/," --file="$work/SOURCES/waguard-$version.tar" \
+	LICENSE README.md CHANGELOG.md CONTRIBUTING.md Makefile bench demo docs monitoring packaging po pyproject.toml \
+	setup.cfg systemd tests tools waguard
+gzip --no-name "$work/SOURCES/waguard-$version.tar"
 touch --date="@$SOURCE_DATE_EPOCH" "$work"/SOURCES/*
 set -- "$@" --define "_topdir $work" --define '_buildhost localhost' --define 'use_source_date_epoch_as_buildtime 1' \
 	--define 'clamp_mtime_to_source_date_epoch 1' --define 'source_date_epoch_from_changelog 1' "$work/SOURCES/waguard.spec"

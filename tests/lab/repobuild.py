@@ -17,7 +17,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[2]
 PARTS = ("LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "bench", "demo", "docs", "monitoring", "packaging",
-         "pyproject.toml", "setup.cfg", "systemd", "tests", "tools", "waguard")
+         "po", "pyproject.toml", "setup.cfg", "systemd", "tests", "tools", "waguard")
 BUILT = TOP / "build/lab-packages"
 
 

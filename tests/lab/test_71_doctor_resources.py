@@ -249,7 +249,7 @@ def test_no_rule_to_rotate_the_log(vm: Machine, doctor: Doctor) -> None:
 def test_a_log_that_logrotate_leaves_alone_until_it_comes(vm: Machine, doctor: Doctor) -> None:
     append(vm, record("Lab: a line", time.time() - 3600, "INFO") * 1000)
     with done(vm, f"cp {RULE} /root/ && sed -i 's/^ *size .*/size 10k/' {RULE}", f"mv /root/waagent.logrotate {RULE}"):
-        with doctor.finds("logrotate-broken", f"{LOG} is ", f"{RULE} rotates it at 10 KiB"):
+        with doctor.finds("logrotate-broken", f"{LOG} takes ", f"{RULE} rotates it at 10 KiB"):
             vm.run(["logrotate", "/etc/logrotate.conf"])
             assert vm.run(f"ls {LOG}-*.gz").out
             vm.run(["systemctl", "restart", UNIT])
