@@ -9,8 +9,8 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 work=$top/build/rpm
 set --
 if command -v dpkg >/dev/null && [ -f /etc/debian_version ]; then
-	"$top/packaging/need" build-rpm rpm gettext python3-pip python3-setuptools python3-wheel python3-pytest python3-hypothesis python3-bcrypt \
-		python3-packaging python3-prometheus-client python3-yaml
+	"$top/packaging/need" build-rpm rpm gettext python3-pip python3-setuptools python3-wheel python3-pytest python3-pytest-xdist \
+		python3-hypothesis python3-bcrypt python3-packaging python3-prometheus-client python3-yaml
 	# Its rpm knows no packages to build with, nor where things are on Debian; and brp-compress is no script for Debian's sh.
 	release=$(cut -d . -f 1 /etc/debian_version | cut -d / -f 1)
 	set -- --nodeps --define "dist .deb$release" \

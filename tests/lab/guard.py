@@ -1,13 +1,14 @@
-"""waguard in a machine: installed from the package, asked from outside through its CLI, its HTTP port and its files."""
+"""waguard in a machine: installed from the package, asked from outside through its sockets, its CLI, its HTTP port and its files."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from waguard import varlink
 
 from .machine import Machine, Ran
 
@@ -52,7 +53,8 @@ class Guard:
         return self.machine.run(["waguardctl", *words], check=check)
 
     def snapshot(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.ctl("status", "--json").out)["result"]
+        """What `waguardctl status --json` shows. Tests ask often, so they ask the guard itself, without starting a program."""
+        found: dict[str, Any] = self._call("GetSnapshot")["snapshot"]
         return found
 
     def state(self) -> str:
@@ -60,8 +62,15 @@ class Guard:
 
     def events(self, kind: str = "") -> list[dict[str, Any]]:
         """All events, oldest first; of one kind if named."""
-        events = json.loads(self.ctl("events", "-n", "10000", "--json").out)["result"]
+        events = self._call("GetEvents", last=10000)["events"]
         return [event for event in events if not kind or event["id"] == kind]
+
+    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Raises OSError, which to wait_until is "not yet", when there is no answer."""
+        try:
+            return varlink.call(self.machine.seen("/run/waguard/status"), f"io.waguard.{method}", parameters)
+        except varlink.VarlinkError as error:
+            raise OSError(str(error)) from error
 
     def metrics(self) -> dict[str, float]:
         """A scrape: series (name and labels as exposed) to value."""

@@ -209,7 +209,12 @@ class Machine:
         text = self.console.read_text(errors="replace") if self.console.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
 
-    # -- files: through a command, for /var/run/… is an absolute link that would lead out of the copy seen from the host
+    # -- files: through a command, but for sockets, for /var/run/… is an absolute link that would lead out of the copy seen from the host
+
+    def seen(self, path: str) -> Path:
+        """Where the host sees a file of the running machine, whose path has no links in it."""
+        assert self._leader, f"{self.name} has no pid 1"
+        return Path(f"/proc/{self._leader}/root{path}")
 
     def read(self, path: str) -> str:
         return self.run(["cat", "--", path]).out

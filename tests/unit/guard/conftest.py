@@ -67,7 +67,8 @@ def disk() -> Disk:
 
 
 def descriptors() -> set[int]:
-    """What this process has open, but for what earlier tests left to the garbage collector."""
+    """What this process has open, but for what earlier tests left to the garbage collector. A thread that one of them left behind may
+    still close what it has: compare with ``<=``."""
     gc.collect()
     found = set()
     for name in os.listdir("/proc/self/fd"):

@@ -31,7 +31,7 @@ def run(
     loop.settle()
     assert len(ends) == 1
     assert children.count == 0
-    assert descriptors() == before
+    assert descriptors() <= before
     return ends[0]
 
 
@@ -163,7 +163,7 @@ def test_a_callback_that_raises_leaves_nothing_behind(loop: Turning) -> None:
     loop.until(lambda: loop.errors)
     loop.errors.clear()
     assert children.count == 0
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_a_callback_can_start_the_next_one(loop: Turning) -> None:
@@ -191,7 +191,7 @@ def test_two_hundred_runs_at_once_and_in_turn_leave_no_descriptor_and_no_zombie(
         if number % 10 == 0:
             loop.until(lambda: children.count < 20)
     loop.until(lambda: len(ends) == 200)
-    assert descriptors() == before
+    assert descriptors() <= before
     assert children.count == 0
     codes = [finished.code for finished in ends]
     assert (codes.count(0), codes.count(3), codes.count(None)) == (50, 50, 100)

@@ -135,7 +135,7 @@ def test_a_pid_that_is_no_daemon_is_not_followed(agents: Agents, followed: Follo
         assert followed.track.daemon is None
         assert followed.track.handler is None
         assert followed.track.problem == ""
-    assert descriptors() == inside
+    assert descriptors() <= inside
     assert len(inside) == len(before) + 1  # our pipe to it
 
 
@@ -171,7 +171,7 @@ def test_no_descriptor_is_left_behind(loop: Turning, agents: Agents, followed: F
         loop.until(lambda: followed.track.daemon is None)
         followed.track.look(0)
         end(daemon)
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_an_end_that_a_look_finds_first_is_told_all_the_same(loop: Turning, agents: Agents, followed: Followed) -> None:

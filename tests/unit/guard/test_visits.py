@@ -73,7 +73,7 @@ def test_a_visit(world: World, doctor: FakeDoctor) -> None:
     assert doctor.requests == [{"agent": {"unit": "waagent.service"}, "state": {}}]
     assert [(one.id, one.evidence, one.values) for one in world.visits.findings] == [("disk-full", "/var is full", (("mount", "/var"),))]
     assert world.visits.told == read(RESULT) and world.changes == 1 and world.visits.failures == 0
-    world.loop.until(lambda: descriptors() == before, "every descriptor closed, the fake doctor's too")
+    world.loop.until(lambda: descriptors() <= before, "every descriptor closed, the fake doctor's too")
 
 
 def test_what_a_visit_leaves_behind_is_given_to_the_next_and_survives_the_guard(
