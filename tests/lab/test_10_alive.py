@@ -135,9 +135,8 @@ def test_05_an_agent_that_cannot_start_and_is_repaired(machine: Machine, agent: 
     gaps = [later - earlier for earlier, later in zip(attempts, attempts[1:])]
     assert gaps[0] < gaps[1] < gaps[2], gaps
     assert max(gaps) < 8 + 3, gaps
-    found = guard.snapshot()
-    assert "agent-crash-loop" in [finding["id"] for finding in found["findings"]]
-    assert found["verdict"]["level"] == "critical"
+    machine.wait_until(lambda: "agent-crash-loop" in [finding["id"] for finding in guard.snapshot()["findings"]], 10, "the finding")
+    assert guard.snapshot()["verdict"]["level"] == "critical"
     ticks = cpu_ticks(machine, guard.pid())
     time.sleep(10)
     assert cpu_ticks(machine, guard.pid()) - ticks < 50, "the guard is busy while it waits"

@@ -157,7 +157,7 @@ def test_apt_installs_upgrades_goes_back_and_removes(packages_lab: Lab, reposito
         machine.run(["systemctl", "reload", "waguard"])
         conf = machine.read(CONF)
         guard.ctl("verbose", "on", "--for", "2h")
-        guard.wait_for("verbose-on")
+        guard.wait_for("agent-started")
         daemon = agent.daemon_pid()
         before = _kept(guard)
         assert guard.metrics()["waguard_verbose_lease_expiry_timestamp_seconds"] - time.time() > 7000
