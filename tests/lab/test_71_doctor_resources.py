@@ -128,6 +128,7 @@ HOLD = "systemd-run --quiet --unit=hold --property=RuntimeMaxSec=90 " \
        "python3 -c 'import time; held = b\"x\" * ({} << 20); time.sleep(90)'"
 
 
+@pytest.mark.alone
 def test_busy_cpus(vm: Machine, doctor: Doctor) -> None:
     with doctor.setting("resources:\n  cpu_for: 5s\n"):
         with doctor.under(done(vm, BURN, "systemctl stop burn"), "cpu-saturated", "% busy over ", timeout=80):
