@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -14,6 +15,9 @@ import pytest
 hypothesis.settings.register_profile("gate", derandomize=True)
 if os.environ.get("CI") == "true":
     hypothesis.settings.load_profile("gate")
+
+# Who runs tests in the background (`make test &` in a script) has them deaf to SIGINT, and every program that they start as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -367,11 +367,6 @@ def test_memory_is_the_same_whatever_the_logs_weigh(machine: Machine, tmp_path: 
         assert large < 1.25 * small, f"{small} KiB for 5 MB, {large} KiB for 30 MB"
 
 
-def _hears() -> None:
-    """Who runs tests in the background has it deaf to SIGINT, and its children too."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_ending_it_by_a_signal_leaves_nothing_behind(machine: Machine, tmp_path: Path) -> None:
     with machine.file("log/waagent.log", b"").open("wb") as file:
         file.truncate(4 << 30)
@@ -380,7 +375,7 @@ def test_ending_it_by_a_signal_leaves_nothing_behind(machine: Machine, tmp_path:
         program = f"import sys; sys.path.insert(0, {PACKAGES!r}); from waguard.ctl.main import main; sys.exit(main())"
         with subprocess.Popen([sys.executable, "-c", program, "collect", "--settings-dir", machine.places.settings_dir, "--run-dir",
                                machine.places.run_dir, "--max-size", "10G", "-o", str(tmp_path / "out")], stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, preexec_fn=_hears) as process:
+                              stderr=subprocess.PIPE) as process:
             for _ in range(600):
                 if any(path.stat().st_size > 100 for path in (tmp_path / "out").iterdir()):
                     break
