@@ -6,8 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from waguard import varlink
 
 from .machine import Machine, Ran
@@ -18,10 +16,9 @@ METRICS = "http://127.0.0.1:10168/metrics"
 
 
 def package() -> Path:
-    """The newest built package. Fails, rather than testing yesterday's, when there is none: `make deb` builds it."""
+    """The newest built package. Raises AssertionError when there is none: `make deb` builds it."""
     found = sorted(Path("dist").glob("waguard_*_all.deb"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        pytest.fail("dist/ holds no package: run `make deb` first (`make lab` does)")
+    assert found, "dist/ holds no package: run `make deb` first (`make lab` does)"
     return found[-1]
 
 

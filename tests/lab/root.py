@@ -32,7 +32,8 @@ SETUP = """\
 set -eu
 
 # A real VM has these too, but in the lab they only make noise in the journal and in timings.
-systemctl disable prometheus.service prometheus-alertmanager.service prometheus-node-exporter.service
+systemctl disable prometheus.service prometheus-alertmanager.service prometheus-node-exporter.service \\
+    prometheus-process-exporter.service monit.service mtail.service
 systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \\
     e2scrub_reap.service systemd-timesyncd.service console-getty.service getty.target
 
@@ -63,6 +64,8 @@ class Recipe:
     )
     # Those whose maintainer scripts want to start services, so installed under a policy that forbids it.
     services: tuple[str, ...] = ("waagent", "prometheus", "prometheus-alertmanager", "prometheus-node-exporter")
+    # What the bench stands waguard beside, and draws with (bench/beside). Installed like those above.
+    bench: tuple[str, ...] = ("monit", "mtail", "prometheus-process-exporter", "gnuplot-nox")
     setup: str = SETUP
 
     def key(self) -> str:
@@ -121,7 +124,7 @@ def _build(recipe: Recipe, root: Path, progress: Progress) -> None:
         policy.write_text("#!/bin/sh\nexit 101\n")
         policy.chmod(0o755)
         step("waagent and its like", [*_chroot(building), "apt-get", "-y", "--no-install-recommends", "install",
-                                      *recipe.services])
+                                      *recipe.services, *recipe.bench])
         step("set-up", [*_chroot(building), "sh", "-c", recipe.setup])
         step("cleaning", [*_chroot(building), "apt-get", "clean"])
         policy.unlink()  # in a booted machine maintainer scripts do start services
