@@ -1,0 +1,57 @@
+"""What it takes to be there: memory, CPU time and wake-ups, while a Prometheus scrapes every 15 seconds and nothing happens."""
+
+from __future__ import annotations
+
+import time
+
+from bench.beside import peers
+from bench.beside.figures import OURS, Comparison, Figure, Goal, NotDone
+from bench.beside.vm import EXPORTER, GUARD, VM
+
+EVERY = 15
+MB = 1e6
+INSTEAD = "node_exporter + process-exporter + monit"
+_PEERS = {"node_exporter": peers.NODE, "process-exporter": peers.PROCESS, "monit, 120 s cycle": peers.MONIT}
+_OURS = {"guard": GUARD, "exporter": EXPORTER}
+_SCRAPED = (OURS, "node_exporter", "process-exporter")
+
+
+def measure(vm: VM, seconds: float) -> list[Comparison]:
+    """Exporters and monit run; ``seconds`` of peace. Each after a while of warming up, for memory grows at first."""
+    units = {**_OURS, **_PEERS}
+    urls = [peers.URLS[who] for who in _SCRAPED]
+    vm.inside("pace", 3, 1, *urls)
+    begun = time.monotonic()
+    cpu, switches = {name: vm.cpu(unit) for name, unit in units.items()}, {name: vm.switches(unit) for name, unit in units.items()}
+    count = vm.inside("pace", seconds, EVERY, *urls, timeout=seconds + 60)
+    took = time.monotonic() - begun
+    cpu = {name: (vm.cpu(unit) - cpu[name]) / took * 100 for name, unit in units.items()}
+    switches = {name: (vm.switches(unit) - switches[name]) / took for name, unit in units.items()}
+    memory = {name: vm.memory(unit) for name, unit in units.items()}
+    if count < seconds // EVERY:
+        raise NotDone(f"only {count} scrapes in {seconds:g} s")
+    proof = f"over {took:.0f} s, {count} scrapes of each exporter; cgroup v2's cpu.stat, /proc/PID/smaps_rollup, voluntary context switches"
+    rss = {name: value[0] / MB for name, value in memory.items()}
+    pss = {name: value[1] / MB for name, value in memory.items()}
+    return [
+        Comparison("rss-guard", "resident memory, guard", "MB", (Figure(OURS, (rss["guard"],)),), (Goal("", 1.0, budget=20.0),), proof),
+        Comparison("rss-exporter", "resident memory, exporter", "MB", (Figure(OURS, (rss["exporter"],)),),
+                   (Goal("", 1.0, budget=24.0),), proof),
+        Comparison("pss", "memory, shared pages by share (PSS), all", "MB", _sums(pss), (Goal(INSTEAD, 1.0), Goal("", 1.0, budget=30.0)),
+                   proof),
+        Comparison("idle-cpu", "CPU when nothing happens", "%", _sums(cpu), (Goal(INSTEAD, 1.0), Goal("", 1.0, budget=0.1)), proof),
+        Comparison("wakeups", "wake-ups a second", "1/s", _sums(switches), (Goal(INSTEAD, 1.0), Goal("", 1.0, budget=2.0)), proof),
+    ]
+
+
+def _sums(found: dict[str, float]) -> tuple[Figure, ...]:
+    """Ours together, what it replaces together, and each alone."""
+    return (Figure(OURS, (sum(found[name] for name in _OURS),), ", ".join(f"{name} {found[name]:.3g}" for name in _OURS)),
+            Figure(INSTEAD, (sum(found[name] for name in _PEERS),), ", ".join(f"{name} {found[name]:.3g}" for name in _PEERS)))
+
+
+def visit(vm: VM) -> Comparison:
+    """What one visit of the doctor costs, which in the idle figures is in none or one of them."""
+    taken = vm.spawn(3, [{"argv": ["waguardctl", "doctor", "--local", "--json"], "rc": [0, 2]}])[0]["cpu"]
+    return Comparison("visit", "CPU time of one visit of the doctor (every ten minutes)", "s", (Figure(OURS, tuple(taken)),),
+                      (), f"spread over ten minutes that is {sorted(taken)[1] / 600:.3%} of a core; by `waguardctl doctor --local`")

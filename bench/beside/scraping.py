@@ -1,0 +1,45 @@
+"""/metrics: how long a scrape takes, alone and among ten, and what a thousand cost."""
+
+from __future__ import annotations
+
+from bench.beside import peers
+from bench.beside.figures import OURS, Comparison, Figure, Goal
+from bench.beside.vm import VM
+
+_PEERS = tuple(who for who in peers.URLS if who != OURS)
+TENTH = tuple(Goal(who, 0.1) for who in _PEERS)
+PROOF = "each answer is 200 and its last one holds " + "; ".join(f"`{said}`" for said in peers.SAYS.values())
+
+
+def measure(vm: VM, rounds: int, alone: int, among: int) -> list[Comparison]:
+    """In ``rounds`` rounds, for each: ``alone`` scrapes over one connection, then ``among`` on each of ten at once."""
+    one: dict[str, list[float]] = {who: [] for who in peers.URLS}
+    ten: dict[str, list[float]] = {who: [] for who in peers.URLS}
+    cost: dict[str, list[float]] = {who: [] for who in peers.URLS}
+    notes: dict[str, str] = {}
+    for _ in range(rounds):
+        for who, url in peers.URLS.items():
+            before = _cpu(vm, who)
+            told = vm.inside("scrape", url, 1, alone)
+            cost[who].append((_cpu(vm, who) - before) / alone * 1000)
+            peers.demand(who, told["text"])
+            one[who] += told["seconds"]
+            notes[who] = f"{sum(1 for line in told['text'].splitlines() if line[:1] not in ('#', ''))} series, {told['bytes']} B gzip"
+            told = vm.inside("scrape", url, 10, among)
+            peers.demand(who, told["text"])
+            ten[who] += told["seconds"]
+    return [
+        Comparison("scrape", "/metrics, one connection", "s", _figures(one, notes),
+                   (*TENTH, Goal("", 1.0, budget=0.005, gates=False), Goal("", 1.0, "p99", 0.015, gates=False)), PROOF),
+        Comparison("scrape-10", "/metrics, ten connections", "s", _figures(ten), TENTH, PROOF),
+        Comparison("scrape-cpu", "CPU time of 1,000 scrapes", "s", _figures(cost), TENTH,
+                   "of all processes that take part: for waguard exporter and guard (cgroup v2, cpu.stat)"),
+    ]
+
+
+def _cpu(vm: VM, who: str) -> float:
+    return sum(vm.cpu(unit) for unit in peers.UNITS[who])
+
+
+def _figures(found: dict[str, list[float]], notes: dict[str, str] = {}) -> tuple[Figure, ...]:  # noqa: B006
+    return tuple(Figure(who, tuple(values), notes.get(who, "")) for who, values in found.items())
