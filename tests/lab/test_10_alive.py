@@ -240,3 +240,66 @@ def test_09_apt_reinstalls_the_agent(machine: Machine, agent: Agent) -> None:
     found = guard.snapshot()["counters"]
     assert found["agent_exits"] == 0
     assert guard.events("agent-action") == []
+
+
+BUS = """\
+import sys
+from waguard.act.systemd import Systemd
+from waguard.clock import Clock
+from waguard.guard.bus import Bus
+from waguard.guard.children import Children
+from waguard.guard.loop import Loop
+from waguard.observe import unit
+
+class Nobody:
+    def run(self, argv, timeout, done):
+        sys.exit(f"the bus did not answer: {argv}")
+
+loop, clock = Loop(Clock(), lambda error: sys.exit(repr(error))), Clock()
+by_bus, by_program = [], []
+Systemd(loop, Bus(loop), Nobody(), clock.now, sys.argv[1:], 10.0).look(by_bus.append)
+Children(loop, clock.now).run(unit.show_argv(sys.argv[1:]), 10.0, by_program.append)
+while not (by_bus and by_program):
+    loop.turn(1.0)
+states = unit.parse(by_program[0].output)
+if by_bus[0].value != (unit.choose(states) or states[0]):
+    sys.exit(f"{by_bus[0].value}\\n{unit.choose(states) or states[0]}")
+print(by_bus[0].value.name, by_bus[0].value.active, by_bus[0].value.load)
+"""
+
+
+def test_the_bus_and_systemctl_say_the_same(machine: Machine, agent: Agent) -> None:
+    """In every state that a unit of the agent may be in."""
+    Guard(machine).install()
+    machine.run(["systemctl", "stop", "waguard.service"])
+
+    def both(*units: str) -> str:
+        return machine.run(["python3", "-c", BUS, *(units or (UNIT, "waagent.service"))]).out.strip()
+
+    assert both() == f"{UNIT} active loaded"
+    machine.run(["kill", "-9", str(agent.daemon_pid())])
+    machine.wait_until(lambda: both() == f"{UNIT} failed loaded", 10, "the unit to have failed")
+    machine.run(["systemctl", "reset-failed", UNIT])
+    assert both() == f"{UNIT} inactive loaded"
+    machine.write(f"{DROP_INS}/restart.conf", "[Service]\nRestart=always\nRestartSec=infinity\n")
+    machine.run(f"systemctl daemon-reload; systemctl start {UNIT}")
+    machine.run(["kill", "-9", str(agent.daemon_pid())])
+    machine.wait_until(lambda: both() == f"{UNIT} activating loaded", 10, "the unit to wait for its restart")
+    machine.run(f"systemctl stop {UNIT}; rm {DROP_INS}/restart.conf; systemctl mask {UNIT}")
+    assert both() == f"{UNIT} inactive masked"
+    machine.run(["systemctl", "unmask", UNIT])
+    machine.run(["systemctl", "disable", UNIT])
+    assert both("waagent.service", "nothing.service") == "waagent.service inactive not-found"
+
+
+def test_without_a_bus_it_works_through_systemctl(machine: Machine, agent: Agent) -> None:
+    guard = Guard(machine)
+    guard.install(QUICK)
+    machine.run("systemctl stop dbus.socket dbus.service", timeout=60)
+    kill_and_time(machine, agent.daemon_pid())
+    guard.wait_for("agent-started")
+    assert guard.snapshot()["counters"]["restarts"] == {"waguard": 1, "systemd": 0, "admin": 0}
+    machine.run("systemctl start dbus.socket")
+    machine.wait_until(lambda: guard.snapshot()["policy"]["attempts"] == 0, 30, "the back-off to reset", every=0.3)
+    kill_and_time(machine, agent.daemon_pid())
+    guard.wait_for("agent-started", 2)

@@ -1,4 +1,4 @@
-"""The service manager: systemd through ``systemctl``, or any other through ``service NAME …`` commands.
+"""The service manager: what the guard needs of one, and any that is not systemd (act/systemd.py) through ``service NAME …``.
 
 Both answer two questions and take two orders: how is the agent's service (``look``), and start or restart it (``carry_out``).
 Nothing else in waguard starts, stops or signals the agent, and nothing at all ever touches the handler child: killing it counts
@@ -14,7 +14,6 @@ from typing import Optional, Protocol
 from waguard.agent import layout, processes
 from waguard.decide.restart import Action
 from waguard.guard.children import Children, Finished
-from waguard.i18n import say
 from waguard.observe import Known, Observation, Unknown, files, process, unit
 
 _COMES_UP = 3.0
@@ -32,42 +31,6 @@ class ServiceManager(Protocol):
 
     def carry_out(self, action: Action, state: unit.UnitState, done: Done) -> None:
         """Start or restart; ``done(ok, trouble)`` when the manager has finished or refused."""
-
-
-class Systemd:
-    """``systemctl``. Probes the unit names until one exists and goes on probing while none does."""
-
-    name = "systemd"
-
-    def __init__(self, children: Children, now: Callable[[], float], names: Sequence[str], timeout: float) -> None:
-        self._children, self._now, self._names, self._timeout = children, now, tuple(names), timeout
-
-    def look(self, done: Looked) -> None:
-        def answered(finished: Finished) -> None:
-            if not finished.ok:
-                done(Unknown(finished.trouble, self._now()))
-                return
-            states = unit.parse(finished.output)
-            if not states:
-                done(Unknown(say("systemctl show printed nothing"), self._now()))
-                return
-            done(Known(unit.choose(states) or states[0], self._now()))
-
-        self._children.run(unit.show_argv(self._names), 10.0, answered)
-
-    def carry_out(self, action: Action, state: unit.UnitState, done: Done) -> None:
-        def finish(finished: Finished) -> None:
-            done(finished.ok, "" if finished.ok else finished.trouble)
-
-        def order(_: Optional[Finished] = None) -> None:
-            self._children.run(["systemctl", action.value, state.name], self._timeout, finish)
-
-        if state.active == "failed":
-            # Else systemd may refuse the start: its limit counts our starts too, and a unit that ran into it need not say so in
-            # Result= (seen on 252; WALinuxAgent #804, #842).
-            self._children.run(["systemctl", "reset-failed", state.name], self._timeout, order)
-        else:
-            order()
 
 
 class Command:

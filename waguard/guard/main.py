@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from waguard import __version__, settings
-from waguard.act.service import Command, ServiceManager, Systemd, service_name
+from waguard.act.service import Command, ServiceManager, service_name
+from waguard.act.systemd import Systemd
 from waguard.agent import layout
 from waguard.clock import Clock
 from waguard.guard import journal
+from waguard.guard.bus import ADDRESS, Bus
 from waguard.guard.children import ENVIRONMENT, Children
 from waguard.guard.conversation import Doctor
 from waguard.guard.events import Event, History
@@ -108,7 +110,8 @@ class Daemon:
         systemd = agent.backend == "systemd" or (agent.backend == "auto" and Path("/run/systemd/system").is_dir())
         children = Children(self._loop, now, ENVIRONMENT if systemd else {**os.environ, **ENVIRONMENT, "PATH": _path()})
         if systemd:
-            return Systemd(children, now, service_name(agent.unit), loaded.restart.command_timeout)
+            bus = Bus(self._loop, os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", ADDRESS))
+            return Systemd(self._loop, bus, children, now, service_name(agent.unit), loaded.restart.command_timeout)
         name = agent.unit if agent.unit != "auto" else _init_script()
         return Command(children, now, name, self._pid_file, agent.start_command, agent.stop_command,
                        loaded.restart.command_timeout)

@@ -1,16 +1,15 @@
-"""What systemd says of the agent's unit: one ``systemctl show``, parsed.
+"""What systemd says of the agent's unit: the properties it tells over D-Bus, or those that ``systemctl show`` prints.
 
-No D-Bus library is in every target distribution; ``systemctl show`` is, takes 5 ms and is asked for only when something
-happened. Property names: systemd.directives(7), org.freedesktop.systemd1(5).
+Property names and types: systemd.directives(7), org.freedesktop.systemd1(5).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
-_PROPERTIES = (
+PROPERTIES = (
     "Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "Restart", "RestartUSec", "NRestarts",
     "MainPID", "InvocationID", "ConditionResult", "ConditionTimestampMonotonic", "Job", "Type", "ExecMainCode",
     "ExecMainStatus", "ExecMainStartTimestampMonotonic", "ExecMainExitTimestampMonotonic",
@@ -20,7 +19,7 @@ _PROPERTIES = (
 
 def show_argv(names: Sequence[str]) -> list[str]:
     """The command whose output ``parse`` reads."""
-    return ["systemctl", "show", "--no-pager", "-p", ",".join(_PROPERTIES), *names]
+    return ["systemctl", "show", "--no-pager", "-p", ",".join(PROPERTIES), *names]
 
 
 @dataclass(frozen=True)
@@ -125,23 +124,38 @@ class UnitState:
 
 def parse(text: str) -> list[UnitState]:
     """States in the order asked for. Missing or odd properties take their defaults: systemd versions differ."""
-    return [_unit(dict(line.split("=", 1) for line in block.splitlines() if "=" in line))
+    return [_printed(dict(line.split("=", 1) for line in block.splitlines() if "=" in line))
             for block in text.strip("\n").split("\n\n") if block.strip()]
 
 
-def _unit(raw: dict[str, str]) -> UnitState:
+def of_properties(told: Mapping[str, Any]) -> UnitState:
+    """The state by properties as they are on the bus. Missing or odd ones take their defaults."""
+    numbers = {name: value for name, value in told.items() if type(value) is int}
+    job, invocation, delay = told.get("Job"), told.get("InvocationID"), numbers.get("RestartUSec", 100_000)
+    return _unit({name: value for name, value in told.items() if isinstance(value, str)},
+                 {**numbers, "Job": job[0] if isinstance(job, tuple) and job else 0},
+                 invocation.hex() if isinstance(invocation, bytes) else "", told.get("ConditionResult") in (0, False),
+                 float("inf") if delay >= _FOREVER else delay / 1e6)
+
+
+def _printed(raw: dict[str, str]) -> UnitState:
+    return _unit(raw, {name: _number(value) for name, value in raw.items()}, raw.get("InvocationID", ""),
+                 raw.get("ConditionResult") == "no", _span(raw.get("RestartUSec", "")))
+
+
+def _unit(words: Mapping[str, str], numbers: Mapping[str, int], invocation: str, condition_failed: bool,
+          delay: float) -> UnitState:
     def moment(name: str) -> float:
-        return _number(raw.get(name, "")) / 1e6
+        return numbers.get(name, 0) / 1e6
 
     return UnitState(
-        name=raw.get("Id", ""), load=raw.get("LoadState", ""), active=raw.get("ActiveState", ""),
-        sub=raw.get("SubState", ""), result=raw.get("Result", ""), file_state=raw.get("UnitFileState", ""),
-        restart=raw.get("Restart", ""), restart_delay=_span(raw.get("RestartUSec", "")),
-        n_restarts=_number(raw.get("NRestarts", "")), main_pid=_number(raw.get("MainPID", "")),
-        invocation=raw.get("InvocationID", ""),
-        condition_failed=raw.get("ConditionResult") == "no" and moment("ConditionTimestampMonotonic") > 0,
-        job=_number(raw.get("Job", "")), exit_code=_number(raw.get("ExecMainCode", "")),
-        exit_status=_number(raw.get("ExecMainStatus", "")), main_start=moment("ExecMainStartTimestampMonotonic"),
+        name=words.get("Id", ""), load=words.get("LoadState", ""), active=words.get("ActiveState", ""),
+        sub=words.get("SubState", ""), result=words.get("Result", ""), file_state=words.get("UnitFileState", ""),
+        restart=words.get("Restart", ""), restart_delay=delay,
+        n_restarts=numbers.get("NRestarts", 0), main_pid=numbers.get("MainPID", 0), invocation=invocation,
+        condition_failed=condition_failed and moment("ConditionTimestampMonotonic") > 0,
+        job=numbers.get("Job", 0), exit_code=numbers.get("ExecMainCode", 0),
+        exit_status=numbers.get("ExecMainStatus", 0), main_start=moment("ExecMainStartTimestampMonotonic"),
         main_exit=moment("ExecMainExitTimestampMonotonic"), active_enter=moment("ActiveEnterTimestampMonotonic"),
         active_exit=moment("ActiveExitTimestampMonotonic"), condition_at=moment("ConditionTimestampMonotonic"))
 
@@ -150,6 +164,8 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
+_FOREVER = (1 << 64) - 1
+"""USEC_INFINITY of systemd."""
 _SPANS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0,
           "month": 2629800.0, "y": 31557600.0}
 

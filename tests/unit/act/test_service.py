@@ -1,111 +1,29 @@
-"""The two service managers: what they are asked, and what is made of their answers."""
+"""A service manager that is not systemd: what it is asked, and what is made of its answers."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Optional
 
 import pytest
 
 from waguard.act import service
-from waguard.act.service import Command, Systemd
+from waguard.act.service import Command
 from waguard.decide.restart import Action
-from waguard.guard.children import Finished
-from waguard.observe import Known, Observation, Unknown
+from waguard.observe import Known, Unknown
 from waguard.observe.unit import UnitState
 
-NOW = 500.0
-SHOWN = "Id=walinuxagent.service\nLoadState=not-found\n\nId=waagent.service\nLoadState=loaded\nActiveState=active\nMainPID=7\n"
+from .managers import NOW, Programs, looked, ordered
 
-
-class Programs:
-    """In the place of guard.children.Children: notes what is to be run, and answers as it was told to."""
-
-    def __init__(self) -> None:
-        self.ran: list[tuple[str, ...]] = []
-        self.answers: dict[str, Finished] = {}
-
-    def answer(self, program: str, code: Optional[int] = 0, output: str = "", errors: str = "", problem: str = "") -> None:
-        """How a command line with this word in it ends."""
-        self.answers[program] = Finished((program,), code, output, errors, 0.1, problem)
-
-    def run(self, argv: Sequence[str], timeout: float, done: Callable[[Finished], None]) -> None:
-        assert timeout > 0
-        self.ran.append(tuple(argv))
-        found = next((self.answers[word] for word in argv if word in self.answers), None)
-        done(found or Finished(tuple(argv), 0, "", "", 0.1))
+AGENT = "import threading; threading.Event().wait(600)"
 
 
 @pytest.fixture
 def programs() -> Programs:
     return Programs()
-
-
-def looked(manager: Any) -> Observation[UnitState]:
-    answers: list[Observation[UnitState]] = []
-    manager.look(answers.append)
-    answer, = answers
-    return answer
-
-
-def ordered(manager: Any, action: Action, state: UnitState) -> tuple[bool, str]:
-    answers: list[tuple[bool, str]] = []
-    manager.carry_out(action, state, lambda ok, trouble: answers.append((ok, trouble)))
-    answer, = answers
-    return answer
-
-
-class TestSystemd:
-    @pytest.fixture
-    def systemd(self, programs: Programs) -> Systemd:
-        return Systemd(programs, lambda: NOW, service.service_name("auto"), 120.0)  # type: ignore[arg-type]
-
-    def test_both_names_are_probed_and_one_is_taken(self, systemd: Systemd, programs: Programs) -> None:
-        programs.answer("show", output=SHOWN)
-        seen = looked(systemd)
-        assert isinstance(seen, Known) and (seen.value.name, seen.value.main_pid, seen.at) == ("waagent.service", 7, NOW)
-        assert programs.ran[0][-2:] == ("walinuxagent.service", "waagent.service")
-
-    def test_neither_is_there(self, systemd: Systemd, programs: Programs) -> None:
-        programs.answer("show", output="Id=walinuxagent.service\nLoadState=not-found\n\nId=waagent.service\nLoadState=not-found\n")
-        seen = looked(systemd)
-        assert isinstance(seen, Known) and not seen.value.loaded
-
-    @pytest.mark.parametrize(("code", "output", "errors", "problem", "why"), [
-        (1, "", "Failed to connect to bus: Connection refused\n", "", "exit status 1: Failed to connect to bus"),
-        (None, "", "", "no answer within 10 s", "no answer within 10 s"), (-9, "", "", "", "signal 9"), (0, "\n", "", "", "printed nothing")])
-    def test_no_answer_is_not_known(self, systemd: Systemd, programs: Programs, code: Optional[int], output: str, errors: str,
-                                    problem: str, why: str) -> None:
-        programs.answer("show", code, output, errors, problem)
-        seen = looked(systemd)
-        assert isinstance(seen, Unknown) and why in seen.why
-
-    @pytest.mark.parametrize("action", list(Action))
-    def test_one_order_for_one_action(self, systemd: Systemd, programs: Programs, action: Action) -> None:
-        assert ordered(systemd, action, UnitState("waagent.service", active="inactive")) == (True, "")
-        assert programs.ran == [("systemctl", action.value, "waagent.service")]
-
-    @pytest.mark.parametrize("result", ["start-limit-hit", "exit-code", "signal"])
-    def test_a_unit_that_failed_is_reset_first(self, systemd: Systemd, programs: Programs, result: str) -> None:
-        """systemd 252 keeps the last end's Result= when a unit runs into its limit, and refuses the start (test_unit.py)."""
-        ordered(systemd, Action.START, UnitState("waagent.service", active="failed", result=result))
-        assert programs.ran == [("systemctl", "reset-failed", "waagent.service"), ("systemctl", "start", "waagent.service")]
-
-    def test_a_reset_that_fails_does_not_keep_it_from_trying(self, systemd: Systemd, programs: Programs) -> None:
-        programs.answer("reset-failed", 1)
-        assert ordered(systemd, Action.START, UnitState("waagent.service", active="failed")) == (True, "")
-
-    def test_a_refusal_says_why(self, systemd: Systemd, programs: Programs) -> None:
-        programs.answer("restart", 1, errors="Failed to restart waagent.service: Unit waagent.service is masked.\n")
-        ok, trouble = ordered(systemd, Action.RESTART, UnitState("waagent.service", active="active"))
-        assert not ok and "Unit waagent.service is masked." in trouble
-
-
-AGENT = "import threading; threading.Event().wait(600)"
 
 
 @pytest.fixture

@@ -17,12 +17,13 @@ import pytest
 
 from po.messages import messages
 from waguard.act import confwrite, dropin
-from waguard.act.service import Systemd
+from waguard.act.systemd import Systemd
 from waguard.clock import Clock
 from waguard.decide import restart, term
 from waguard.decide.restart import Action, Condition, Facts, Intent, PolicyState, Request, Stage, Step, Verification
 from waguard.guard import confnews, verbose, words
 from waguard.guard.book import QUIET, Book
+from waguard.guard.bus import Bus
 from waguard.guard.children import Finished
 from waguard.guard.conversation import Doctor
 from waguard.guard.eyes import Eyes
@@ -517,7 +518,8 @@ def test_observers_that_fail(loop: Turning, monkeypatch: pytest.MonkeyPatch) -> 
         def run(self, argv: Any, _timeout: float, done: Any) -> None:
             done(Finished(tuple(argv), 0, "", "", 0.1))
 
-    Systemd(Nothing(), lambda: 0.0, ["x.service"], 1.0).look(seen.append)  # type: ignore[arg-type]
+    Systemd(loop, Bus(loop, ""), Nothing(), lambda: 0.0, ["x.service"], 1.0).look(seen.append)  # type: ignore[arg-type]
+    loop.until(lambda: seen)
     loop.until(lambda: eyes._workers["late"].busy_since is None)
     assert all_known([eyes.records["late"].error, track.problem, seen[0].why]) == []
 
