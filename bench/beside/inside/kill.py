@@ -1,7 +1,7 @@
-"""Kills a unit's main process again and again, and says how long it took until systemd had it active again.
+"""Kills a unit's main process, and says how long it took until systemd had the unit active again: kill.py UNIT LOOK TIMEOUT.
 
-kill.py UNIT COUNT LOOK TIMEOUT: LOOK seconds pass before the first look, and between two, so that looking costs nobody CPU time; the
-moments are systemd's own (ActiveEnterTimestampMonotonic). Prints a JSON list of seconds.
+LOOK seconds pass before the first look, and between two, so that looking costs nobody CPU time; the moment is systemd's own
+(ActiveEnterTimestampMonotonic). Prints the seconds.
 """
 
 import json
@@ -27,30 +27,27 @@ def at_work(pid):
         return False
 
 
-def main(unit, count, look, timeout):
-    taken = []
-    for _ in range(count):
-        deadline = time.monotonic() + 30
-        while True:
-            now = state(unit)
-            pid = int(now["MainPID"])
-            if now["ActiveState"] == "active" and pid and at_work(pid):
-                break
-            if time.monotonic() > deadline:
-                sys.exit(f"{unit} is not at work: {now}")
-            time.sleep(0.1)
-        time.sleep(0.6)
-        killed = time.clock_gettime(time.CLOCK_MONOTONIC)
-        os.kill(pid, signal.SIGKILL)
-        while True:
-            time.sleep(look)
-            now = state(unit)
-            if now["ActiveState"] == "active" and int(now["MainPID"]) not in (0, pid):
-                break
-            if time.clock_gettime(time.CLOCK_MONOTONIC) - killed > timeout:
-                sys.exit(f"{unit} did not come back in {timeout:g} s: {now}")
-        taken.append(int(now["ActiveEnterTimestampMonotonic"]) / 1e6 - killed)
-    print(json.dumps(taken))
+def main(unit, look, timeout):
+    deadline = time.monotonic() + 30
+    while True:
+        now = state(unit)
+        pid = int(now["MainPID"])
+        if now["ActiveState"] == "active" and pid and at_work(pid):
+            break
+        if time.monotonic() > deadline:
+            sys.exit(f"{unit} is not at work: {now}")
+        time.sleep(0.1)
+    time.sleep(0.6)
+    killed = time.clock_gettime(time.CLOCK_MONOTONIC)
+    os.kill(pid, signal.SIGKILL)
+    while True:
+        time.sleep(look)
+        now = state(unit)
+        if now["ActiveState"] == "active" and int(now["MainPID"]) not in (0, pid):
+            break
+        if time.clock_gettime(time.CLOCK_MONOTONIC) - killed > timeout:
+            sys.exit(f"{unit} did not come back in {timeout:g} s: {now}")
+    print(json.dumps(int(now["ActiveEnterTimestampMonotonic"]) / 1e6 - killed))
 
 
-main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))
+main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]))
