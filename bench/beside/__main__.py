@@ -62,7 +62,7 @@ def machine(vm: VM) -> dict[str, Any]:
 
 
 class Aside:
-    """What takes minutes of waiting, on a machine of its own while the first one is left in peace: hangs, and monit as Debian ships it."""
+    """What takes minutes of waiting, on a machine of its own while the first is left in peace: hangs, and monit as shipped."""
 
     def __init__(self, lab: Lab) -> None:
         self.slow: Optional[Figure] = None
@@ -101,7 +101,7 @@ def measure(lab: Lab, quick: bool, only: Sequence[str]) -> Result:
     result = Result(time.strftime("%Y-%m-%d"), quick, {})
 
     def say(line: str) -> None:
-        sys.stderr.write(f"bench: {time.monotonic() - began:4.0f} s  {line}\n")
+        _say(f"bench: {time.monotonic() - began:4.0f} s  {line}")
 
     wanted = {name: step for name, step in steps(quick).items() if not only or name in only}
     aside = Aside(lab) if not quick and {"recovery", "footprint"} <= set(wanted) else None
@@ -114,8 +114,11 @@ def measure(lab: Lab, quick: bool, only: Sequence[str]) -> Result:
                 aside.start()
             try:
                 for found in step(vm):
-                    (result.curves if isinstance(found, Curve) else result.comparisons).append(found)  # type: ignore[arg-type]
-                    if isinstance(found, Curve) and not quick:
+                    if isinstance(found, Comparison):
+                        result.comparisons.append(found)
+                        continue
+                    result.curves.append(found)
+                    if not quick:
                         plots.draw(vm, found, DIST)
             except (NotDone, InVainError, CommandError) as error:
                 result.failures[name] = str(error)
@@ -126,6 +129,10 @@ def measure(lab: Lab, quick: bool, only: Sequence[str]) -> Result:
     result.seconds = time.monotonic() - began
     say("done")
     return result
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _keep(result: Result) -> None:
@@ -141,7 +148,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         prog="bench.beside", description="waguard beside what people would use instead, measured in the lab.",
         epilog="examples:\n  make bench\n  make bench ARGS=--quick\n  make bench ARGS='--only recovery --only scraping'\n",
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two minutes: fewer runs, less load; docs/performance.md stays as it is")
+    parser.add_argument("--quick", action="store_true", help="two minutes: fewer runs, less load; writes dist/bench.json only")
     parser.add_argument("--gate", action="store_true", help="exit status 1 when a ratio is behind its goal by more than half")
     parser.add_argument("--only", action="append", default=[], choices=list(steps(True)), metavar="NAME",
                         help="only this measurement; may be repeated: %(choices)s")
@@ -152,7 +159,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 0
     prepare_host()
     sweep(MACHINES)
-    result = measure(Lab(cached_root(progress=lambda line: print(line, file=sys.stderr)), MACHINES), args.quick, args.only)
+    result = measure(Lab(cached_root(progress=_say), MACHINES), args.quick, args.only)
     sys.stdout.write(report.terminal(result))
     DIST.mkdir(exist_ok=True)
     (DIST / "bench.json").write_text(json.dumps(result.to_json(), indent=1) + "\n")
@@ -160,7 +167,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         _keep(result)
     missed = result.missed()
     for line in missed:
-        sys.stderr.write(f"bench: behind its goal: {line}\n")
+        _say(f"bench: behind its goal: {line}")
     return 1 if result.failures or (args.gate and missed) else 0
 
 

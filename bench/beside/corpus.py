@@ -1,4 +1,4 @@
-"""A waagent.log as an agent with Logs.Verbose=y writes it, of any length, the same each time, with every signature in it now and then."""
+"""A waagent.log as with Logs.Verbose=y, of any length, the same each time, with every signature in it now and then."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _QUIET = (
     ("INFO", "ExtHandler Fetched new vmSettings [HostGAPlugin correlation ID: 1b6f3f7a-5d0f-4f57-8f2b-3f2f1a1d{number} eTag: "
              "1384679402{number} source: Fabric]"),
     ("INFO", "ExtHandler ExtHandler Checking for agent updates (family: Prod)"),
-    ("INFO", "ExtHandler ExtHandler [Microsoft.Azure.Monitor.AzureMonitorLinuxAgent-1.33.{number}] Target handler state: enabled"),
+    ("INFO", "ExtHandler [Microsoft.Azure.Monitor.AzureMonitorLinuxAgent-1.33.{number}] Target handler state: enabled"),
     ("INFO", "EnvHandler ExtHandler Set block dev timeout: sda with timeout: 300"),
     ("INFO", "MonitorHandler ExtHandler Network interfaces: {number} changed"),
 )
 _WEIGHTS = (30, 20, 6, 12, 6, 8, 6, 4, 2, 3, 1, 2)
 _RARE = 0.01
-_TAILS = ("", " timed out", "2.9.1.1 is permanently disabled", "2.9.1.1 failed with return code: 1", "2.9.1.1 reached memory limit",
-          "x' is skipped since extension processing is disabled", " from all URIs", " will exit the thread", " failed", "'error')", "imp'",
-          "1")
+_TAILS = ("", " timed out", "2.9.1.1 is permanently disabled", "2.9.1.1 failed with return code: 1",
+          "2.9.1.1 reached memory limit", "x' is skipped since extension processing is disabled", " from all URIs",
+          " will exit the thread", " failed", "'error')", "imp'", "1")
 """What makes a sentence of a signature's own words, where those alone are not enough."""
 
 
@@ -59,7 +59,8 @@ def lines(seed: int = 1) -> Iterator[tuple[bytes, str, str]]:
     while True:
         micro += draw.randrange(1, 20000)
         second, rest = divmod(micro, 1_000_000)
-        at = f"2026-03-{1 + second // 86400 % 28:02d}T{second // 3600 % 24:02d}:{second // 60 % 60:02d}:{second % 60:02d}.{rest:06d}Z"
+        day, hour, minute = 1 + second // 86400 % 28, second // 3600 % 24, second // 60 % 60
+        at = f"2026-03-{day:02d}T{hour:02d}:{minute:02d}:{second % 60:02d}.{rest:06d}Z"
         if draw.random() < _RARE:
             name, level, text = draw.choice(told)
         else:

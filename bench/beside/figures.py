@@ -102,7 +102,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Curve:
-    """How a cost grows. ``lines``: who to (x, y) points, x ascending. ``linear``: ours may grow with x, but not faster; else flat.
+    """How a cost grows. ``lines``: who to (x, y) points, x ascending. ``linear``: ours may grow with x, not faster; else flat.
 
     ``limit`` bounds, for a flat one, the highest of ours over the lowest; for a linear one, the share by which the cost of one x
     at the far end exceeds that of the straight line through the points before it.

@@ -11,6 +11,7 @@ from typing import Any
 from bench.beside import corpus
 from bench.beside.figures import OURS, Comparison, Figure, Goal, NotDone
 from bench.beside.vm import VM
+from waguard.agent.signatures import Signature
 
 LOG = "/var/tmp/bench-waagent.log"
 PROGRAM = "/etc/bench-mtail/waagent.mtail"
@@ -41,9 +42,9 @@ def measure(vm: VM, size: int, rounds: int) -> list[Comparison]:
     mb = len(text) / MB
     speed = tuple(Figure(who, tuple(mb / wall for wall in one["wall"])) for who, one in found.items())
     cost = tuple(Figure(who, tuple(cpu / mb * 1000 for cpu in one["cpu"])) for who, one in found.items())
-    proof = (f"{mb:.0f} MB, {sum(levels.values())} records, {sum(names.values())} of them with one of {len(names)} signatures: waguard's "
-             "doctor and mtail count each level and each signature, the guard each level and what the agent does, grep all lines with any "
-             "signature, and all counts are right; whole processes, their start included")
+    proof = (f"{mb:.0f} MB, {sum(levels.values())} records, {sum(names.values())} of them with one of {len(names)} signatures: "
+             "waguard's doctor and mtail count each level and each signature, the guard each level and what the agent does, grep "
+             "all lines with any signature, and all counts are right; whole processes, their start included")
     return [
         Comparison("follow", "log reading", "MB/s", speed, (Goal(MTAIL, 1.0), Goal(GREP_E, 4.0)), proof, more_is_better=True),
         Comparison("follow-cpu", "CPU time of a GB of log", "s", cost, (Goal(MTAIL, 1.0),), proof),
@@ -59,7 +60,7 @@ def mtail() -> str:
             f"/^\\S+ (?P<level>INFO|WARNING|ERROR) / {{\n  records[$level]++\n{loud}}}\n")
 
 
-def _block(known: corpus.Signature) -> str:
+def _block(known: Signature) -> str:
     held = "|".join(_ere(text).replace("/", r"\/") for text in known.holds)
     count = f'matches["{known.id}"]++'
     inner = f"/{known.pattern.pattern.replace('/', chr(92) + '/')}/ {{\n    {count}\n  }}" if known.pattern else count
@@ -75,7 +76,8 @@ def _check(found: dict[str, dict[str, Any]], levels: Counter[str], names: Counte
     ours = json.loads(found[OURS]["text"])
     follower = json.loads(found[FOLLOWER]["text"])["records"]
     told = found[MTAIL]["text"]
-    theirs: Sequence[tuple[str, str, str]] = re.findall(r'^(records|matches)\{[^}]*?(?:level|signature)="([^"]+)"[^}]*\} (\d+)', told, re.MULTILINE)
+    series = r'^(records|matches)\{[^}]*?(?:level|signature)="([^"]+)"[^}]*\} (\d+)'
+    theirs: Sequence[tuple[str, str, str]] = re.findall(series, told, re.MULTILINE)
     mtail_levels = {name: int(count) for kind, name, count in theirs if kind == "records"}
     mtail_names = {name: int(count) for kind, name, count in theirs if kind == "matches"}
     for who, levels_told, names_told in ((OURS, ours["records"], ours["signatures"]), (FOLLOWER, follower, dict(names)),

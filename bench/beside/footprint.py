@@ -22,26 +22,30 @@ def measure(vm: VM, seconds: float) -> list[Comparison]:
     urls = [peers.URLS[who] for who in _SCRAPED]
     vm.inside("pace", 3, 1, *urls)
     begun = time.monotonic()
-    cpu, switches = {name: vm.cpu(unit) for name, unit in units.items()}, {name: vm.switches(unit) for name, unit in units.items()}
+    cpu = {name: vm.cpu(unit) for name, unit in units.items()}
+    switches = {name: vm.switches(unit) for name, unit in units.items()}
     count = vm.inside("pace", seconds, EVERY, *urls, timeout=seconds + 60)
     took = time.monotonic() - begun
     cpu = {name: (vm.cpu(unit) - cpu[name]) / took * 100 for name, unit in units.items()}
-    switches = {name: (vm.switches(unit) - switches[name]) / took for name, unit in units.items()}
+    rates = {name: (vm.switches(unit) - switches[name]) / took for name, unit in units.items()}
     memory = {name: vm.memory(unit) for name, unit in units.items()}
     if count < seconds // EVERY:
         raise NotDone(f"only {count} scrapes in {seconds:g} s")
-    proof = f"over {took:.0f} s, {count} scrapes of each exporter; cgroup v2's cpu.stat, /proc/PID/smaps_rollup, voluntary context switches"
+    proof = f"over {took:.0f} s with {count} scrapes of each; cgroup v2's cpu.stat, smaps_rollup, voluntary context switches"
     rss = {name: value[0] / MB for name, value in memory.items()}
     pss = {name: value[1] / MB for name, value in memory.items()}
     return [
-        Comparison("rss-guard", "resident memory, guard", "MB", (Figure(OURS, (rss["guard"],)),), (Goal("", 1.0, budget=20.0),), proof),
-        Comparison("rss-exporter", "resident memory, exporter", "MB", (Figure(OURS, (rss["exporter"],)),),
-                   (Goal("", 1.0, budget=24.0),), proof),
-        Comparison("pss", "memory, shared pages by share (PSS), all", "MB", _sums(pss), (Goal(INSTEAD, 1.0), Goal("", 1.0, budget=30.0)),
+        Comparison("rss-guard", "resident memory, guard", "MB", (Figure(OURS, (rss["guard"],)),), _goals(20.0)[1:], proof),
+        Comparison("rss-exporter", "resident memory, exporter", "MB", (Figure(OURS, (rss["exporter"],)),), _goals(24.0)[1:],
                    proof),
-        Comparison("idle-cpu", "CPU when nothing happens", "%", _sums(cpu), (Goal(INSTEAD, 1.0), Goal("", 1.0, budget=0.1)), proof),
-        Comparison("wakeups", "wake-ups a second", "1/s", _sums(switches), (Goal(INSTEAD, 1.0), Goal("", 1.0, budget=2.0)), proof),
+        Comparison("pss", "memory, shared pages by share (PSS)", "MB", _sums(pss), _goals(30.0), proof),
+        Comparison("idle-cpu", "CPU when nothing happens", "%", _sums(cpu), _goals(0.1), proof),
+        Comparison("wakeups", "wake-ups a second", "1/s", _sums(rates), _goals(2.0), proof),
     ]
+
+
+def _goals(budget: float) -> tuple[Goal, ...]:
+    return Goal(INSTEAD, 1.0), Goal("", 1.0, budget=budget)
 
 
 def _sums(found: dict[str, float]) -> tuple[Figure, ...]:
@@ -53,5 +57,6 @@ def _sums(found: dict[str, float]) -> tuple[Figure, ...]:
 def visit(vm: VM) -> Comparison:
     """What one visit of the doctor costs, which in the idle figures is in none or one of them."""
     taken = vm.spawn(3, [{"argv": ["waguardctl", "doctor", "--local", "--json"], "rc": [0, 2]}])[0]["cpu"]
-    return Comparison("visit", "CPU time of one visit of the doctor (every ten minutes)", "s", (Figure(OURS, tuple(taken)),),
-                      (), f"spread over ten minutes that is {sorted(taken)[1] / 600:.3%} of a core; by `waguardctl doctor --local`")
+    share = sorted(taken)[1] / 600
+    return Comparison("visit", "CPU time of one visit of the doctor (every ten minutes)", "s", (Figure(OURS, tuple(taken)),), (),
+                      f"spread over ten minutes that is {share:.3%} of a core; by `waguardctl doctor --local`")

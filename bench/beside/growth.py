@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
 
 from bench.beside import corpus, peers
 from bench.beside.figures import OURS, Curve, NotDone
@@ -13,12 +11,10 @@ from bench.beside.vm import EXPORTER, GUARD, UNIT, VM
 
 OFTEN = "liveness: {check_interval: 1s}\n"
 """A look a second instead of every fifteen, so that what looks cost can be seen within seconds."""
-MANY = "bench-many"
 TREE = "/var/lib/bench-waagent"
 LINES = "/var/tmp/bench-lines"
 LOG = "/var/log/waagent.log"
 CONF = "/var/tmp/bench-waagent.conf"
-_LINT = "Logs.Verbose=n\n"
 
 
 def processes(vm: VM, counts: Sequence[int], seconds: int) -> Curve:
@@ -28,7 +24,7 @@ def processes(vm: VM, counts: Sequence[int], seconds: int) -> Curve:
     lines: dict[str, list[tuple[float, float]]] = {who: [] for who in watchers}
     with peers.exporters(vm):
         for count in counts:
-            with _sleepers(vm, count):
+            with vm.sleepers(count):
                 vm.inside("pace", 2, 1, *(peers.URLS[who] for who in watchers))
                 before = {who: sum(map(vm.cpu, units)) for who, units in watchers.items()}
                 begun = time.monotonic()
@@ -38,18 +34,7 @@ def processes(vm: VM, counts: Sequence[int], seconds: int) -> Curve:
                     lines[who].append((count, (sum(map(vm.cpu, units)) - before[who]) / took * 1000))
     vm.configure("")
     return Curve("processes", "CPU against processes on the machine", "processes", "ms a second", lines,
-                 proof="all are scraped each second, and waguard looks each second, which is fifteen times as often as it does by itself")
-
-
-@contextmanager
-def _sleepers(vm: VM, count: int) -> Iterator[None]:
-    """So many processes more in the machine."""
-    vm.unit(MANY, "/usr/bin/python3", vm.program("many"), str(count), properties=("TasksMax=infinity",))
-    try:
-        vm.wait(lambda: len(vm.pids(MANY)) > count, 120, f"{count} processes")
-        yield
-    finally:
-        vm.stop(MANY)
+                 proof="all are scraped each second, and waguard looks each second, fifteen times as often as it does by itself")
 
 
 def log_rate(vm: VM, rates: Sequence[int], seconds: int) -> Curve:
@@ -125,7 +110,8 @@ def conf_size(vm: VM, sizes: Sequence[int], rounds: int) -> Curve:
         (told,) = vm.spawn(rounds, [{"argv": ["waguardctl", "lint", CONF], "rc": [0, 2]}])
         points.append((float(max(size, len(text))), float(sorted(told["cpu"])[len(told["cpu"]) // 2]) * 1000))
     vm.run("rm", "-f", CONF)
-    return Curve("conf-size", "CPU of a lint against bytes of waagent.conf", "bytes", "ms", {OURS: points}, linear=True, limit=2.0)
+    return Curve("conf-size", "CPU of a lint against bytes of waagent.conf", "bytes", "ms", {OURS: points}, linear=True,
+                 limit=2.0, proof="by `waguardctl lint`")
 
 
 def measure(vm: VM, quick: bool) -> Iterator[Curve]:

@@ -1,4 +1,4 @@
-"""What people would use instead, out of Debian's packages, each set up for the same work as waguard, with its maker's defaults else."""
+"""What people would use instead, out of Debian's packages, each set up for the work that waguard does, else as shipped."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ UNITS = {
     "process-exporter": (PROCESS,),
 }
 """Whose CPU time an answer costs."""
+_USER = ("User=prometheus",)
 
 
 def versions(vm: VM) -> dict[str, str]:
@@ -72,15 +73,20 @@ check process waagent with pidfile /run/waagent.pid
         vm.stop(MONIT)
 
 
+def node_exporter(vm: VM) -> None:
+    """As shipped, but for loopback."""
+    vm.unit(NODE, "/usr/bin/prometheus-node-exporter", "--web.listen-address=127.0.0.1:9100", properties=_USER)
+
+
 @contextmanager
 def exporters(vm: VM) -> Iterator[None]:
-    """node_exporter as Debian starts it, a second one with the systemd collector alone, and process-exporter for the agent alone."""
+    """node_exporter as shipped, a second one with the systemd collector alone, and process-exporter for the agent alone."""
     vm.machine.write("/etc/bench-process.yml", "process_names:\n- {name: waagent, cmdline: ['waagent']}\n")
-    vm.unit(NODE, "/usr/bin/prometheus-node-exporter", "--web.listen-address=127.0.0.1:9100", properties=("User=prometheus",))
+    node_exporter(vm)
     vm.unit(SYSTEMD_ONLY, "/usr/bin/prometheus-node-exporter", "--collector.disable-defaults", "--collector.systemd",
-            "--web.listen-address=127.0.0.1:9101", properties=("User=prometheus",))
+            "--web.listen-address=127.0.0.1:9101", properties=_USER)
     vm.unit(PROCESS, "/usr/bin/prometheus-process-exporter", "-config.path=/etc/bench-process.yml",
-            "-web.listen-address=127.0.0.1:9256", properties=("User=prometheus",))
+            "-web.listen-address=127.0.0.1:9256", properties=_USER)
     try:
         for who in URLS:
             vm.wait(lambda who=who: check(vm, who), 30, f"{who} to answer")  # type: ignore[misc]

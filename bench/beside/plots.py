@@ -20,7 +20,8 @@ set grid
 set key left top noenhanced
 plot {lines}
 """
-_TERMINALS = {"svg": "svg size 720,400 background rgb 'white' font 'DejaVu Sans,12'", "png": "pngcairo size 1080,600 font 'DejaVu Sans,12'"}
+_TERMINALS = {"svg": "svg size 720,400 background rgb 'white' font 'DejaVu Sans,12'",
+              "png": "pngcairo size 1080,600 font 'DejaVu Sans,12'"}
 
 
 def draw(vm: VM, curve: Curve, into: Path) -> list[Path]:

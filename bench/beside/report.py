@@ -11,12 +11,12 @@ _PAGE = """\
 <!-- Made by: make bench (python3 -m bench.beside --render) -->
 # How fast waguard is, and what it costs
 
-Measured side by side with what people would use instead, in one run of {minutes} minutes on {made}: {cpu}, {cpus} CPUs, {memory} of
-memory, kernel {kernel}, in a booted Debian 12 with the real agent and a stand-in for the Azure fabric (the lab). Of the peers:
-{versions}.
+Measured side by side with what people would use instead, in one run of {minutes} minutes on {made}: {cpu}, {cpus} CPUs,
+{memory} of memory, kernel {kernel}, in a booted Debian 12 with the real agent and a stand-in for the Azure fabric (the lab).
+Versions: {versions}.
 
-A ratio below 1 is better than the peer. `met` is a goal that is met; `near` is within {slack:g} times of it, which on a shared machine
-may be noise; `missed` is worse. Times of another machine are other times; ratios are what to go by.
+`met` is a goal that is met; `near` is within {slack:g} times of it, which on a shared machine may be noise; `missed` is worse.
+Times of another machine are other times; ratios are what to go by.
 
 {sections}
 ## Curves
@@ -29,9 +29,9 @@ make bench
 make bench ARGS=--quick
 ```
 
-The first takes about {minutes} minutes, root, two CPUs and what the lab needs (Debian's packages); it writes `dist/bench.json`, the
-curves and this page. The second takes two, keeps nothing, and is what CI runs: with `--gate` it fails when a ratio falls behind its goal by
-more than half. A peer that did not do its work is not compared with, and fails the run.
+The first takes about {minutes} minutes, root, two CPUs and what the lab needs (Debian's packages); it writes `dist/bench.json`,
+the curves and this page. The second takes two, keeps only `dist/bench.json`, and is what CI runs: with `--gate` it fails when a
+ratio falls behind its goal by more than half. A peer that did not do its work is not compared with, and fails the run.
 """
 
 
@@ -63,11 +63,11 @@ def page(result: Result) -> str:
         minutes=max(1, round(result.seconds / 60)), made=result.made, cpu=machine["cpu"], cpus=machine["cpus"],
         memory=f"{machine['memory'] / 2 ** 30:.0f} GiB", kernel=machine["kernel"], slack=SLACK,
         versions=", ".join(f"{name} {version}" for name, version in machine["versions"].items()),
-        sections="\n".join(_section(one) for one in result.comparisons), curves="\n".join(_curve(curve) for curve in result.curves))
+        sections="\n".join(map(_section, result.comparisons)), curves="\n".join(map(_curve, result.curves)))
 
 
 def _section(one: Comparison) -> str:
-    head = ("", "p50", "p99", "lowest – highest", "waguard is")
+    head = ("", "p50", "p99", "lowest to highest", "waguard is")
     rows = [(figure.who, *_numbers(one, figure), _ratio(one, figure)) for figure in one.figures]
     told = [f"## {one.what[:1].upper()}{one.what[1:]}", "", _table(head, rows)]
     told += ["", *(f"- {_goal(one, judged)}" for judged in one.judged())] if one.goals else []
@@ -81,15 +81,15 @@ def _curve(curve: Curve) -> str:
     xs = [x for x, _ in curve.lines[OURS]]
     head = (curve.x, *(f"{x:,.0f}" for x in xs), "slope")
     rows = [(who, *(f"{_plain(y)}" for _, y in points), _slope(curve, who)) for who, points in curve.lines.items()]
-    told = [f"### {curve.what}", "", f"![{curve.what}](images/bench-{curve.id}.svg)", "", f"In {curve.unit}.", "", _table(head, rows), "",
-            f"- {_shape(curve, curve.judged())}"]
+    told = [f"### {curve.what}", "", f"![{curve.what}](images/bench-{curve.id}.svg)", "", f"In {curve.unit}.", "",
+            _table(head, rows), "", f"- {_shape(curve, curve.judged())}"]
     return "\n".join([*told, *(["", f"{curve.proof}."] if curve.proof else [])]) + "\n"
 
 
 def _numbers(one: Comparison, figure: Figure) -> tuple[str, str, str]:
     if len(figure.values) == 1:
         return show(figure.median, one.unit), "", ""
-    spread = f"{show(figure.low, one.unit)} – {show(figure.high, one.unit)}"
+    spread = f"{show(figure.low, one.unit)} to {show(figure.high, one.unit)}"
     last = figure.percentile(0.99) if len(figure.values) >= 20 else None
     return show(figure.median, one.unit), "" if last is None else show(last, one.unit), spread
 
@@ -102,11 +102,11 @@ def _ratio(one: Comparison, figure: Figure) -> str:
     if one.unit in ("MB", "%", "1/s"):
         return f"{ours / theirs:.2g} times"
     faster = ours / theirs if one.more_is_better else theirs / ours
-    return f"{_factor(faster)} faster" if faster >= 1 else f"{_factor(1 / faster)} slower"
+    return f"{_factor(faster)} times faster" if faster >= 1 else f"{_factor(1 / faster)} times slower"
 
 
 def _factor(value: float) -> str:
-    return f"{value:.0f}×" if value >= 10 else f"{value:.2g}×"
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _goal(one: Comparison, judged: Judged) -> str:
@@ -115,7 +115,8 @@ def _goal(one: Comparison, judged: Judged) -> str:
     if goal.budget is not None:
         return f"{which}at most {show(goal.budget, one.unit)}: {judged.ratio:.2g} of it, {judged.verdict}"
     if goal.limit < 1:
-        return f"{which}at least {1 / goal.limit:.2g} times better than {goal.against}: {_factor(1 / judged.ratio)}, {judged.verdict}"
+        least = f"{which}at least {1 / goal.limit:.2g} times better than {goal.against}"
+        return f"{least}: {_factor(1 / judged.ratio)}, {judged.verdict}"
     return f"{which}at most {goal.limit:.2g} times {goal.against}'s: {judged.ratio:.2g}, {judged.verdict}"
 
 

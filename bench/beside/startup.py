@@ -18,11 +18,12 @@ def measure(vm: VM, rounds: int) -> Comparison:
         ready.append((int(times["ActiveEnterTimestampMonotonic"]) - int(times["ExecMainStartTimestampMonotonic"])) / 1e6)
         vm.guard.wait_ready()
         first.append(vm.inside("first", EXPORTER, METRICS))
-        vm.unit(peers.NODE, "/usr/bin/prometheus-node-exporter", "--web.listen-address=127.0.0.1:9100", properties=("User=prometheus",))
+        peers.node_exporter(vm)
         vm.wait(lambda: peers.check(vm, "node_exporter"), 30, "node_exporter to answer")
         node.append(vm.inside("first", f"{peers.NODE}.service", peers.URLS["node_exporter"]))
         vm.stop(peers.NODE)
     return Comparison("startup", "start → READY=1 (guard)", "s", (
         Figure(OURS, tuple(ready)), Figure(_EXPORTER, tuple(first)), Figure(_NODE, tuple(node))),
         (Goal("", 1.0, budget=0.5, gates=False),),
-        "the guard's is systemd's own (Type=notify); the exporters are killed and asked until they answer, from the moment systemd started them")
+        "the guard's is systemd's own (Type=notify); the exporters are restarted and asked until they answer, from the moment "
+        "systemd started them")

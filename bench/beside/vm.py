@@ -21,6 +21,7 @@ GUARD = "waguard.service"
 EXPORTER = "waguard-exporter.service"
 INSIDE = Path(__file__).with_name("inside")
 HOME = "/opt/bench"
+_MANY = "bench-many"
 T = TypeVar("T")
 
 
@@ -123,6 +124,16 @@ class VM:
             known = self._cgroups[unit] = found[0]
         return known
 
+    @contextmanager
+    def sleepers(self, count: int) -> Iterator[None]:
+        """So many processes more in the machine."""
+        self.unit(_MANY, "/usr/bin/python3", self.program("many"), str(count), properties=("TasksMax=infinity",))
+        try:
+            self.wait(lambda: len(self.pids(_MANY)) > count, 120, f"{count} processes")
+            yield
+        finally:
+            self.stop(_MANY)
+
     # -- the guard
 
     def configure(self, settings: str) -> None:
@@ -139,7 +150,7 @@ class VM:
 
 @contextmanager
 def booted(lab: Lab, hurry: bool = False) -> Iterator[VM]:
-    """A machine with the agent turning its loop and the guard watching it. ``hurry``: the loop turns every second, not every six."""
+    """A machine with the agent at work and the guard watching it. ``hurry``: its loop turns every second, not every six."""
     with lab.machine(boot=False) as machine:
         vm = VM(machine)
         if hurry:

@@ -21,7 +21,7 @@ def main(unit, url):
                 raise
             time.sleep(0.002)
     name = "ExecMainStartTimestampMonotonic"
-    told = subprocess.run(["systemctl", "show", unit, f"--property={name}", "--value"], capture_output=True, text=True, check=True)
+    told = subprocess.run(["systemctl", "show", unit, f"--property={name}", "--value"], stdout=subprocess.PIPE, check=True)
     print(json.dumps(answered - int(told.stdout) / 1e6))
 
 

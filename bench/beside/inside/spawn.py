@@ -1,7 +1,7 @@
 """Runs commands in turn, each several times: spawn.py ROUNDS JSON, where JSON is a list of {"argv": [...], "rc": [...]}.
 
-Prints JSON: for each command its wall seconds, CPU seconds and peak resident bytes of each run, by wait4(2), and the end of its output.
-A first round is not counted. A command that ends with another status than one of "rc" ends it all.
+Prints JSON: for each command its wall seconds, CPU seconds and peak resident bytes of each run, by wait4(2), and the end of its
+output. A first round is not counted. A command that ends with another status than one of "rc" ends it all.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Makes an agent's library directory: tree.py FOLDER EXTENSIONS FILES, FILES of settings and as many of status in each extension."""
+"""Makes an agent's library directory: tree.py FOLDER EXTENSIONS FILES, so many settings and statuses in each extension."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def main(folder, extensions, files):
             "name": f"Microsoft.Bench.Extension{number:03d}", "version": f"1.0.{number}", "status": "Ready", "code": 0,
             "message": "Plugin enabled", "sequenceNumber": files - 1, "supports_multi_config": False}))
         for sequence in range(files):
-            put(f"{name}/config/{sequence}.settings", json.dumps({"runtimeSettings": [{"handlerSettings": {"publicSettings": {}}}]}))
+            put(f"{name}/config/{sequence}.settings", json.dumps({"runtimeSettings": [{"handlerSettings": {}}]}))
             put(f"{name}/status/{sequence}.status", json.dumps([{
                 "version": "1.0", "timestampUTC": "2026-03-01T00:00:00Z",
                 "status": {"name": "bench", "operation": "Enable", "status": "success", "code": 0,

@@ -1,4 +1,4 @@
-"""Appends lines of FILE to LOG, RATE a second for SECONDS: write.py FILE LOG RATE SECONDS. Prints how many were written, and the seconds."""
+"""Appends lines of FILE to LOG, RATE a second for SECONDS: write.py FILE LOG RATE SECONDS. Prints how many, and the seconds."""
 
 import json
 import sys
