@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 ARGS ?=
 
-.PHONY: help demo test browser fleet check lab deb rpm repo clean picture messages
+.PHONY: help demo test browser bench fleet check lab deb rpm repo clean picture messages
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ browser: ## the status page in a real Chromium, which root installs; screenshots
 	@tools/messages
 	@tools/venv test
 	@.venv/test/bin/python -m pytest tests/browser $(ARGS)
+
+bench: deb ## waguard beside what people would use instead, in the lab (root): the table, dist/bench.json, docs/performance.md
+	@python3 -m bench.beside $(ARGS)
 
 fleet: ## 1,000 and 5,000 simulated VMs before a real Prometheus, into docs/fleet.md; about ten minutes, all CPUs
 	@tools/venv test
