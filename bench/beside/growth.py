@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 
@@ -18,23 +19,22 @@ CONF = "/var/tmp/bench-waagent.conf"
 
 
 def processes(vm: VM, counts: Sequence[int], seconds: int) -> Curve:
-    """CPU of each watcher while it is scraped each second: guard and exporter, process-exporter, node_exporter."""
+    """CPU of each watcher for a scrape, one each second: guard and exporter, process-exporter, node_exporter."""
     vm.configure(OFTEN)
     watchers = {OURS: (GUARD, EXPORTER), "process-exporter": (peers.PROCESS,), "node_exporter": (peers.NODE,)}
     lines: dict[str, list[tuple[float, float]]] = {who: [] for who in watchers}
     with peers.exporters(vm):
         for count in counts:
             with vm.sleepers(count):
-                vm.inside("pace", 2, 1, *(peers.URLS[who] for who in watchers))
+                urls = [peers.URLS[who] for who in watchers]
+                vm.inside("pace", 1, 1, *urls, timeout=300)  # The first one after such a change has more to do.
                 before = {who: sum(map(vm.cpu, units)) for who, units in watchers.items()}
-                begun = time.monotonic()
-                vm.inside("pace", seconds, 1, *(peers.URLS[who] for who in watchers), timeout=seconds + 120)
-                took = time.monotonic() - begun
+                scrapes = vm.inside("pace", seconds, 1, *urls, timeout=300)
                 for who, units in watchers.items():
-                    lines[who].append((count, (sum(map(vm.cpu, units)) - before[who]) / took * 1000))
+                    lines[who].append((count, (sum(map(vm.cpu, units)) - before[who]) / scrapes * 1000))
     vm.configure("")
-    return Curve("processes", "CPU against processes on the machine", "processes", "ms a second", lines,
-                 proof="all are scraped each second, and waguard looks each second, fifteen times as often as it does by itself")
+    return Curve("processes", "CPU of a scrape against processes on the machine", "processes", "ms", lines,
+                 proof="one scrape a second; in waguard's are its own looks, one a second as well, fifteen times as often as usual")
 
 
 def log_rate(vm: VM, rates: Sequence[int], seconds: int) -> Curve:
@@ -93,11 +93,10 @@ def _visit(vm: VM, handlers: int, files: int, rounds: int) -> float:
     vm.run("rm", "-rf", TREE)
     vm.inside("tree", TREE, handlers, files)
     vm.configure(f"agent: {{lib_dir: {TREE}}}\nrestart: {{enabled: false}}\ndoctor: {{enabled: false}}\n")
-    (told,) = vm.spawn(rounds, [{"argv": ["waguardctl", "doctor", "--local", "--json"], "rc": [0, 2]}])
-    seen = told["text"].count("Microsoft.Bench.Extension")
+    (told,) = vm.spawn(rounds, [{"argv": ["waguardctl", "doctor", "--local"], "rc": [0, 2]}])
     vm.run("rm", "-rf", TREE)
-    if not seen:
-        raise NotDone(f"the visit does not speak of the extensions in {TREE}: {told['text'][-500:]}")
+    if not re.search(rf"Extensions +.*\b{handlers}\b", told["text"]):
+        raise NotDone(f"the visit does not speak of {handlers} extensions: {told['text'][-500:]}")
     return float(sorted(told["cpu"])[len(told["cpu"]) // 2]) * 1000
 
 
@@ -116,7 +115,7 @@ def conf_size(vm: VM, sizes: Sequence[int], rounds: int) -> Curve:
 
 def measure(vm: VM, quick: bool) -> Iterator[Curve]:
     """All curves, one after the other."""
-    yield processes(vm, (10, 2000) if quick else (10, 100, 1000, 5000, 20000), 4 if quick else 8)
+    yield processes(vm, (10, 2000) if quick else (10, 1000, 5000, 20000), 4 if quick else 5)
     yield log_rate(vm, (1, 1000, 10000) if quick else (1, 100, 1000, 10000, 100000), 3 if quick else 6)
     if not quick:
         yield extensions(vm, (1, 10, 25, 50), 3)

@@ -76,7 +76,7 @@ def _look(args: Any, snapshot: Mapping[str, Any]) -> tuple[Any, Any]:
     path = conf.find(loaded.agent.conf)
     study = _try(lambda: confstudy.study(path))
     on_azure = azure.on_azure(loaded.network.azure)
-    agent = _agent(snapshot, study, str(path))
+    agent = _agent(snapshot, study, str(path), loaded.agent.lib_dir)
     seen = _try(lambda: software.look(agent))
     told = _told(snapshot)
     if told is not None:
@@ -98,10 +98,9 @@ def _try(observer: Any) -> Any:
         return Unknown(str(error)[:300] or type(error).__name__, 0.0)
 
 
-def _agent(snapshot: Mapping[str, Any], study: Any, path: str) -> Any:
-    from waguard.agent import layout
+def _agent(snapshot: Mapping[str, Any], study: Any, path: str, library: str) -> Any:
     from waguard.agent.facts import AgentFacts
-    from waguard.observe import Known, software
+    from waguard.observe import Known, conf, software
 
     told = snapshot.get("agent")
     agent: Mapping[str, Any] = told if isinstance(told, dict) else {}
@@ -110,7 +109,8 @@ def _agent(snapshot: Mapping[str, Any], study: Any, path: str) -> Any:
     return AgentFacts(
         running=bool(pids["daemon"]) if agent else None, daemon_pid=pids["daemon"], handler_pid=pids["handler"],
         daemon_version=str(numbers.get("daemon") or ""), goal_state_version=str(numbers.get("goal_state") or ""), conf=path,
-        lib_dir=str(study.value.facts.lib_dir) if isinstance(study, Known) else layout.LIB_DIR, distro=software.distribution())
+        lib_dir=str(conf.library(library, study.value.facts if isinstance(study, Known) else None)),
+        distro=software.distribution())
 
 
 def _disabled_why(software: Any) -> Optional[str]:

@@ -60,7 +60,7 @@ def look(loaded: Settings) -> Evidence:
     except OSError as error:
         problem = say("/proc cannot be read: {reason}", reason=error.strerror)
     read = _try(lambda: conf.read(conf.find(loaded.agent.conf)))
-    lib = Path(read.value.lib_dir) if isinstance(read, Known) else Path(settings.AgentSettings().lib_dir)
+    lib = conf.library(loaded.agent.lib_dir, read.value if isinstance(read, Known) else None)
     seen: Observation[Any] = _try(lambda: logs.Follower(Path(loaded.agent.log)).look().state)
     return Evidence(
         now=_now(), wall=time.time(), unit=state, daemon=daemon, handler=handler, processes_unknown=problem, conf=read, log=seen,

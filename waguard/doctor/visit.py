@@ -16,7 +16,7 @@ from waguard.doctor import looks
 from waguard.doctor.looks import Look, Progress, Visit
 from waguard.i18n import say
 from waguard.judge.case import Case, Part
-from waguard.observe import Known, azure, software
+from waguard.observe import Known, azure, conf, software
 from waguard.settings import Settings
 
 SCHEMA = 1
@@ -72,8 +72,10 @@ def visit(request: Mapping[str, Any], progress: Progress, everything: Sequence[L
     progress(looks.CONF.title)
     found = looks.look((looks.CONF,), at, 5.0, lambda _waiting: None)
     study = found["conf"]
+    at.agent = replace(agent, lib_dir=str(conf.library(
+        loaded.agent.lib_dir, study.value.facts if isinstance(study, Known) else None)))
     if isinstance(study, Known):
-        at.agent = replace(agent, lib_dir=str(study.value.facts.lib_dir), extension_log_dir=study.value.extension_log_dir)
+        at.agent = replace(at.agent, extension_log_dir=study.value.extension_log_dir)
         at.proxy = study.value.proxy_url
     wanted = [one for one in everything if one.name != "network" or at.azure is True]
     found.update(looks.look(wanted, at, loaded.doctor.deadline, progress))

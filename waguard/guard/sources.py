@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Optional
 
-from waguard.agent import layout, processes
+from waguard.agent import processes
 from waguard.clock import Clock
 from waguard.guard.conversation import Doctor
 from waguard.guard.eyes import Eyes
@@ -130,10 +130,8 @@ class Sources:
             freezing=freeze.freezing(), disk_blocked_for=now - since if since is not None else 0.0)
 
     def _lib_dir(self) -> Path:
-        if self._settings.agent.lib_dir != "auto":
-            return Path(self._settings.agent.lib_dir)
         seen: Observation[conf.ConfFacts] = self.eyes.get("conf")
-        return seen.value.lib_dir if isinstance(seen, Known) else Path(layout.LIB_DIR)
+        return conf.library(self._settings.agent.lib_dir, seen.value if isinstance(seen, Known) else None)
 
     def _goal_state_missing(self) -> bool:
         """The agent itself says that it cannot fetch its goal state, or looks for the wire server."""

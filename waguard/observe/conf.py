@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 from waguard.agent import conf, confdiff, layout
 from waguard.i18n import say
@@ -63,6 +64,13 @@ def facts(path: Path, parsed: conf.Conf, problem: str = "") -> ConfFacts:
         lib_dir=Path(parsed.string("Lib.Dir") or layout.LIB_DIR),
         pid_file=Path(parsed.string("Pid.File") or layout.PID_FILE),
         verbose_line=parsed.effective("Logs.Verbose").line or 0, values=confdiff.values(parsed))
+
+
+def library(setting: str, known: Optional[ConfFacts]) -> Path:
+    """The agent's library directory: by setting, by what the conf says, or the usual one while that is not known."""
+    if setting != "auto":
+        return Path(setting)
+    return known.lib_dir if known is not None else Path(layout.LIB_DIR)
 
 
 def find(setting: str, daemon_says: str = "") -> Path:

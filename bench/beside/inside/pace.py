@@ -10,7 +10,7 @@ def main(seconds, every, urls):
     begun, count = time.monotonic(), 0
     while time.monotonic() - begun < seconds:
         for url in urls:
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 answer.read()
         count += 1
         left = begun + min(count * every, seconds) - time.monotonic()
