@@ -104,8 +104,8 @@ class Comparison:
 class Curve:
     """How a cost grows. ``lines``: who to (x, y) points, x ascending. ``linear``: ours may grow with x, not faster; else flat.
 
-    ``limit`` bounds, for a flat one, the highest of ours over the lowest; for a linear one, the share by which the cost of one x
-    at the far end exceeds that of the straight line through the points before it.
+    ``limit`` bounds, for a flat one, the highest of ours over the first; for a linear one, the last of ours over what the straight
+    line from the first through the last but one comes to there, or over the first, if that is more.
     """
 
     id: str
@@ -131,10 +131,8 @@ class Curve:
             start = points[0][1]
             return judge(goal, max(y for _, y in points) / start if start else math.inf)
         (first_x, first_y), (middle_x, middle_y), (last_x, last_y) = points[0], points[-2], points[-1]
-        before = (middle_y - first_y) / (middle_x - first_x)
-        after = (last_y - middle_y) / (last_x - middle_x)
-        # Where nothing can be seen to grow at first, the whole rise counts as one step and not as a bend.
-        return judge(goal, after / before if before > 0 else (1.0 if after <= 0 else math.inf))
+        expected = max(first_y, first_y + (middle_y - first_y) * (last_x - first_x) / (middle_x - first_x))
+        return judge(goal, last_y / expected if expected else math.inf)
 
 
 def judge(goal: Goal, ratio: float) -> Judged:

@@ -59,7 +59,7 @@ def log_rate(vm: VM, rates: Sequence[int], seconds: int) -> Curve:
     vm.settled()
     vm.configure("")
     return Curve("log-rate", "CPU of the guard against lines a second in waagent.log", "lines/s", "ms a second", {OURS: points},
-                 linear=True, limit=2.0, proof="the guard's counters of records grew by just as many as were written")
+                 linear=True, proof="the guard's counters of records grew by just as many as were written")
 
 
 def _quiet(vm: VM) -> bool:
@@ -78,15 +78,14 @@ def extensions(vm: VM, counts: Sequence[int], rounds: int) -> Curve:
     points = []
     for count in counts:
         points.append((float(count), _visit(vm, count, 3, rounds)))
-    return Curve("extensions", "CPU of a visit against extensions", "extensions", "ms", {OURS: points}, linear=True, limit=2.0,
+    return Curve("extensions", "CPU of a visit against extensions", "extensions", "ms", {OURS: points}, linear=True,
                  proof="the visit's report counts the extensions")
 
 
 def history(vm: VM, counts: Sequence[int], rounds: int) -> Curve:
     """CPU of a visit with one handler that was never tidied up."""
     points = [(float(count), _visit(vm, 1, count // 2, rounds)) for count in counts]
-    return Curve("history", "CPU of a visit against files of settings and status", "files", "ms", {OURS: points}, linear=True,
-                 limit=2.0, proof="half of them settings, half status, in one extension")
+    return Curve("history", "CPU of a visit against files of settings and status", "files", "ms", {OURS: points}, linear=True, proof="half of them settings, half status, in one extension")
 
 
 def _visit(vm: VM, handlers: int, files: int, rounds: int) -> float:
@@ -95,7 +94,7 @@ def _visit(vm: VM, handlers: int, files: int, rounds: int) -> float:
     vm.configure(f"agent: {{lib_dir: {TREE}}}\nrestart: {{enabled: false}}\ndoctor: {{enabled: false}}\n")
     (told,) = vm.spawn(rounds, [{"argv": ["waguardctl", "doctor", "--local"], "rc": [0, 2]}])
     vm.run("rm", "-rf", TREE)
-    if not re.search(rf"Extensions +.*\b{handlers}\b", told["text"]):
+    if not re.search(rf"Extensions +(?:all {handlers}|Extension000 is) ready", told["text"]):
         raise NotDone(f"the visit does not speak of {handlers} extensions: {told['text'][-500:]}")
     return float(sorted(told["cpu"])[len(told["cpu"]) // 2]) * 1000
 
@@ -109,8 +108,7 @@ def conf_size(vm: VM, sizes: Sequence[int], rounds: int) -> Curve:
         (told,) = vm.spawn(rounds, [{"argv": ["waguardctl", "lint", CONF], "rc": [0, 2]}])
         points.append((float(max(size, len(text))), float(sorted(told["cpu"])[len(told["cpu"]) // 2]) * 1000))
     vm.run("rm", "-f", CONF)
-    return Curve("conf-size", "CPU of a lint against bytes of waagent.conf", "bytes", "ms", {OURS: points}, linear=True,
-                 limit=2.0, proof="by `waguardctl lint`")
+    return Curve("conf-size", "CPU of a lint against bytes of waagent.conf", "bytes", "ms", {OURS: points}, linear=True, proof="by `waguardctl lint`")
 
 
 def measure(vm: VM, quick: bool) -> Iterator[Curve]:

@@ -122,7 +122,7 @@ def _goal(one: Comparison, judged: Judged) -> str:
 
 def _shape(curve: Curve, judged: Judged) -> str:
     if curve.linear:
-        return f"no steeper at the end than {curve.limit:g} times what it is before: {judged.ratio:.2g} times, {judged.verdict}"
+        return f"at most linear: {judged.ratio:.2g} of what a straight line comes to (limit {curve.limit:g}), {judged.verdict}"
     return f"flat: at most {curve.limit:g} times its start: {judged.ratio:.2g} times, {judged.verdict}"
 
 

@@ -22,7 +22,7 @@ from waguard.observe import files
 
 MOST = 200
 _NAMES = 20000
-_IN_FOLDER = 5000
+_IN_FOLDER = 20000
 _SMALL = 65536
 _TRIES = 3
 _PAUSE = 1.0
