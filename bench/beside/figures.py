@@ -104,8 +104,8 @@ class Comparison:
 class Curve:
     """How a cost grows. ``lines``: who to (x, y) points, x ascending. ``linear``: ours may grow with x, not faster; else flat.
 
-    ``limit`` bounds, for a flat one, the highest of ours over the first; for a linear one, the last of ours over what the straight
-    line from the first through the last but one comes to there, or over the first, if that is more.
+    ``limit`` bounds, for a flat one, the highest of ours over the first; for a linear one, the last of ours over what the
+    straight line from the first through the last but one comes to there, or over the first, if that is more.
     """
 
     id: str

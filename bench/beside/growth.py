@@ -34,7 +34,7 @@ def processes(vm: VM, counts: Sequence[int], seconds: int) -> Curve:
                     lines[who].append((count, (sum(map(vm.cpu, units)) - before[who]) / scrapes * 1000))
     vm.configure("")
     return Curve("processes", "CPU of a scrape against processes on the machine", "processes", "ms", lines,
-                 proof="one scrape a second; in waguard's are its own looks, one a second as well, fifteen times as often as usual")
+                 proof="one scrape a second; waguard's has its own looks in it, one a second, fifteen times as often as usual")
 
 
 def log_rate(vm: VM, rates: Sequence[int], seconds: int) -> Curve:
@@ -85,7 +85,8 @@ def extensions(vm: VM, counts: Sequence[int], rounds: int) -> Curve:
 def history(vm: VM, counts: Sequence[int], rounds: int) -> Curve:
     """CPU of a visit with one handler that was never tidied up."""
     points = [(float(count), _visit(vm, 1, count // 2, rounds)) for count in counts]
-    return Curve("history", "CPU of a visit against files of settings and status", "files", "ms", {OURS: points}, linear=True, proof="half of them settings, half status, in one extension")
+    return Curve("history", "CPU of a visit against files of settings and status", "files", "ms", {OURS: points}, linear=True,
+                 proof="half of them settings, half status, in one extension")
 
 
 def _visit(vm: VM, handlers: int, files: int, rounds: int) -> float:
@@ -108,7 +109,8 @@ def conf_size(vm: VM, sizes: Sequence[int], rounds: int) -> Curve:
         (told,) = vm.spawn(rounds, [{"argv": ["waguardctl", "lint", CONF], "rc": [0, 2]}])
         points.append((float(max(size, len(text))), float(sorted(told["cpu"])[len(told["cpu"]) // 2]) * 1000))
     vm.run("rm", "-f", CONF)
-    return Curve("conf-size", "CPU of a lint against bytes of waagent.conf", "bytes", "ms", {OURS: points}, linear=True, proof="by `waguardctl lint`")
+    return Curve("conf-size", "CPU of a lint against bytes of waagent.conf", "bytes", "ms", {OURS: points}, linear=True,
+                 proof="by `waguardctl lint`")
 
 
 def measure(vm: VM, quick: bool) -> Iterator[Curve]:
