@@ -106,6 +106,7 @@ class Exporter:
         self._guard = guard
         self._said: set[str] = set()
         self._telemetry_path = telemetry_path
+        self._writer = metrics.Writer()
         self._pages: Mapping[str, Page] = {
             "/": self._landing,
             "/-/healthy": self._healthy,
@@ -122,7 +123,7 @@ class Exporter:
         return page(request)
 
     def _metrics(self, request: Request) -> Response:
-        body, kind = metrics.render(self._guard.snapshot(), request.headers.get("accept"), self._complain)
+        body, kind = self._writer.render(self._guard.snapshot(), request.headers.get("accept"), self._complain)
         return _packed(request, body, kind, (("Vary", "Accept, Accept-Encoding"),))
 
     def _complain(self, sentence: str) -> None:
