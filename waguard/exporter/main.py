@@ -48,6 +48,7 @@ class Guard:
         self._clock = clock
         self._lock = threading.Lock()
         self._call: Optional[_Shared] = None
+        self._client: Optional[varlink.Client] = None
         self._silent_until = 0.0
         self.trouble: Optional[str] = None
 
@@ -69,11 +70,16 @@ class Guard:
             shared.done.set()
         return shared.snapshot
 
+    def close(self) -> None:
+        """Let go of the connection that is kept."""
+        if self._client is not None:
+            self._client.close()
+
     def _ask(self) -> Optional[dict[str, Any]]:
         trouble: Optional[str] = None
         snapshot: Any = None
         try:
-            snapshot = varlink.call(self.path, SNAPSHOT, timeout=self._timeout).get("snapshot")
+            snapshot = self._answer().get("snapshot")
             if not isinstance(snapshot, dict):
                 trouble = f"{SNAPSHOT} gave no snapshot"
         except varlink.TimedOut as error:
@@ -86,6 +92,28 @@ class Guard:
             log.log(level, "the guard %s", f"is gone: {trouble}" if trouble else "answers")
         self.trouble = trouble
         return None if trouble else snapshot
+
+    def _answer(self) -> dict[str, Any]:
+        """Over the connection of last time if that is still one: a guard that was restarted has to be asked over a new one."""
+        until = time.monotonic() + self._timeout
+        kept, self._client = self._client, None
+        if kept is not None:
+            try:
+                kept.within(self._timeout)
+                return self._over(kept)
+            except varlink.Unreachable:
+                pass
+        return self._over(varlink.Client(self.path, until - time.monotonic()))
+
+    def _over(self, client: varlink.Client) -> dict[str, Any]:
+        """Ask, and keep a connection over which there was an answer."""
+        try:
+            answer = client.call(SNAPSHOT)
+        except varlink.VarlinkError:
+            client.close()
+            raise
+        self._client = client
+        return answer
 
 
 class _Shared:
