@@ -115,7 +115,10 @@ def test_the_guard_goes_and_comes_back(status: Path, exporter: Exporter) -> None
 def test_one_connection_to_the_guard_does_for_many_scrapes(guard: FakeGuard, exporter: Exporter) -> None:
     for exits in range(5):
         guard.snapshot["counters"]["agent_exits"] = exits
-        assert f"waguard_agent_exits_total {exits}.0\n".encode() in exporter.get("/metrics").body
+        for _ in range(2):
+            answer = exporter.get("/metrics", Accept_Encoding="gzip")
+            assert f"waguard_agent_exits_total {exits}.0\n".encode() in gzip.decompress(answer.body)
+            assert gzip.decompress(answer.body) == exporter.get("/metrics").body
     assert guard.connections == 1
 
 

@@ -135,6 +135,7 @@ class Exporter:
         self._said: set[str] = set()
         self._telemetry_path = telemetry_path
         self._writer = metrics.Writer()
+        self._gzip = b"", b""
         self._pages: Mapping[str, Page] = {
             "/": self._landing,
             "/-/healthy": self._healthy,
@@ -152,7 +153,15 @@ class Exporter:
 
     def _metrics(self, request: Request) -> Response:
         body, kind = self._writer.render(self._guard.snapshot(), request.headers.get("accept"), self._complain)
-        return _packed(request, body, kind, (("Vary", "Accept, Accept-Encoding"),))
+        return _packed(request, body, kind, (("Vary", "Accept, Accept-Encoding"),), self._pack)
+
+    def _pack(self, body: bytes) -> bytes:
+        """Packed, unless it is what was packed last time: nothing may have changed since."""
+        known, packed = self._gzip
+        if known != body:
+            packed = _gzip(body)
+            self._gzip = body, packed
+        return packed
 
     def _complain(self, sentence: str) -> None:
         if sentence not in self._said:
@@ -180,11 +189,16 @@ class Exporter:
         return Response(HTTPStatus.OK, b"the guard answers\n")
 
 
-def _packed(request: Request, body: bytes, kind: str, headers: tuple[tuple[str, str], ...]) -> Response:
+def _gzip(body: bytes) -> bytes:
+    packer = zlib.compressobj(4, wbits=16 + zlib.MAX_WBITS)  # gzip's format, without the import of gzip
+    return packer.compress(body) + packer.flush()
+
+
+def _packed(request: Request, body: bytes, kind: str, headers: tuple[tuple[str, str], ...],
+            pack: Callable[[bytes], bytes] = _gzip) -> Response:
     """200, in gzip for who likes that."""
     if _likes_gzip(request.headers.get("accept-encoding", "")):
-        packer = zlib.compressobj(4, wbits=16 + zlib.MAX_WBITS)  # gzip's format, without the import of gzip
-        body, headers = packer.compress(body) + packer.flush(), (*headers, ("Content-Encoding", "gzip"))
+        body, headers = pack(body), (*headers, ("Content-Encoding", "gzip"))
     return Response(HTTPStatus.OK, body, kind, headers)
 
 
