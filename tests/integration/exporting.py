@@ -27,6 +27,7 @@ class FakeGuard:
 
     def __init__(self, path: Path, snapshot: Any) -> None:
         self.snapshot = snapshot
+        self.connections = 0
         self._path = path
         description = "interface io.waguard\nmethod GetSnapshot() -> (snapshot: object)\n"
         interface = varlink.Interface(description, {"GetSnapshot": self._get_snapshot})
@@ -60,6 +61,7 @@ class FakeGuard:
                     return
                 if key.fileobj is self._listener:
                     self._selector.register(varlink.Connection(self._listener.accept()[0]), selectors.EVENT_READ)
+                    self.connections += 1
                 elif isinstance(key.fileobj, varlink.Connection):
                     self._turn(key.fileobj, ready)
 

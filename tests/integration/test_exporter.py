@@ -112,6 +112,71 @@ def test_the_guard_goes_and_comes_back(status: Path, exporter: Exporter) -> None
     assert len(re.findall("INFO: the guard answers", exporter.log)) == 2
 
 
+def test_one_connection_to_the_guard_does_for_many_scrapes(guard: FakeGuard, exporter: Exporter) -> None:
+    for exits in range(5):
+        guard.snapshot["counters"]["agent_exits"] = exits
+        for _ in range(2):
+            answer = exporter.get("/metrics", Accept_Encoding="gzip")
+            assert f"waguard_agent_exits_total {exits}.0\n".encode() in gzip.decompress(answer.body)
+            assert gzip.decompress(answer.body) == exporter.get("/metrics").body
+    assert guard.connections == 1
+
+
+def test_a_restart_of_the_guard_costs_no_scrape(status: Path, exporter: Exporter) -> None:
+    snapshot = json.loads((DATA / "snapshot.json").read_text())
+    for exits in range(5):
+        snapshot["counters"]["agent_exits"] = exits
+        with contextlib.closing(FakeGuard(status, snapshot)):
+            assert f"waguard_agent_exits_total {exits}.0\n".encode() in exporter.get("/metrics").body
+    assert "the guard is gone" not in exporter.log
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"parameters":{"snap', b"junk\0"], ids=["nothing", "half", "junk"])
+def test_a_connection_that_goes_wrong_is_not_used_again(status: Path, rest: bytes) -> None:
+    answer = varlink.encode({"parameters": {"snapshot": {"schema": 1}}})
+    served: list[int] = []
+
+    def serve() -> None:
+        for words in ((answer, rest), (answer, answer)):
+            with listener.accept()[0] as peer:
+                for word in words:
+                    peer.recv(65536)
+                    peer.sendall(word)
+                    served.append(len(word))
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(status))
+        listener.listen(64)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with contextlib.closing(exporter_main.Guard(str(status), timeout=30)) as behind:
+            answers = [behind.snapshot() for _ in range(4 if rest.startswith(b"junk") else 3)]
+        thread.join()
+    sound = {"schema": 1}
+    assert answers == ([sound, None, sound, sound] if rest.startswith(b"junk") else [sound, sound, sound])
+    assert len(served) == 4
+
+
+def test_a_guard_that_is_late_is_asked_over_a_new_connection(status: Path) -> None:
+    """Its late answer must not be taken for that to the next question."""
+    now = [100.0]
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(status))
+        listener.listen(64)
+        listener.settimeout(30)
+        with contextlib.closing(exporter_main.Guard(str(status), timeout=0.2, clock=lambda: now[0])) as behind:
+            assert behind.snapshot() is None
+            now[0] += 10
+            with ThreadPoolExecutor(1) as pool:
+                asked = pool.submit(behind.snapshot)
+                late, fresh = listener.accept()[0], listener.accept()[0]
+                for peer, at in ((late, 1), (fresh, 2)):
+                    with peer, contextlib.suppress(OSError):
+                        peer.recv(65536)
+                        peer.sendall(varlink.encode({"parameters": {"snapshot": {"at": at}}}))
+                assert asked.result(30) == {"at": 2}
+
+
 def test_a_guard_that_never_answers(status: Path, exporter: Exporter) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(status))

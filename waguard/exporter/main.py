@@ -48,6 +48,7 @@ class Guard:
         self._clock = clock
         self._lock = threading.Lock()
         self._call: Optional[_Shared] = None
+        self._client: Optional[varlink.Client] = None
         self._silent_until = 0.0
         self.trouble: Optional[str] = None
 
@@ -69,11 +70,16 @@ class Guard:
             shared.done.set()
         return shared.snapshot
 
+    def close(self) -> None:
+        """Let go of the connection that is kept."""
+        if self._client is not None:
+            self._client.close()
+
     def _ask(self) -> Optional[dict[str, Any]]:
         trouble: Optional[str] = None
         snapshot: Any = None
         try:
-            snapshot = varlink.call(self.path, SNAPSHOT, timeout=self._timeout).get("snapshot")
+            snapshot = self._answer().get("snapshot")
             if not isinstance(snapshot, dict):
                 trouble = f"{SNAPSHOT} gave no snapshot"
         except varlink.TimedOut as error:
@@ -86,6 +92,28 @@ class Guard:
             log.log(level, "the guard %s", f"is gone: {trouble}" if trouble else "answers")
         self.trouble = trouble
         return None if trouble else snapshot
+
+    def _answer(self) -> dict[str, Any]:
+        """Over the connection of last time if that is still one: a guard that was restarted has to be asked over a new one."""
+        until = time.monotonic() + self._timeout
+        kept, self._client = self._client, None
+        if kept is not None:
+            try:
+                kept.within(self._timeout)
+                return self._over(kept)
+            except varlink.Unreachable:
+                pass
+        return self._over(varlink.Client(self.path, until - time.monotonic()))
+
+    def _over(self, client: varlink.Client) -> dict[str, Any]:
+        """Ask, and keep a connection over which there was an answer."""
+        try:
+            answer = client.call(SNAPSHOT)
+        except varlink.VarlinkError:
+            client.close()
+            raise
+        self._client = client
+        return answer
 
 
 class _Shared:
@@ -106,6 +134,8 @@ class Exporter:
         self._guard = guard
         self._said: set[str] = set()
         self._telemetry_path = telemetry_path
+        self._writer = metrics.Writer()
+        self._gzip = b"", b""
         self._pages: Mapping[str, Page] = {
             "/": self._landing,
             "/-/healthy": self._healthy,
@@ -122,8 +152,16 @@ class Exporter:
         return page(request)
 
     def _metrics(self, request: Request) -> Response:
-        body, kind = metrics.render(self._guard.snapshot(), request.headers.get("accept"), self._complain)
-        return _packed(request, body, kind, (("Vary", "Accept, Accept-Encoding"),))
+        body, kind = self._writer.render(self._guard.snapshot(), request.headers.get("accept"), self._complain)
+        return _packed(request, body, kind, (("Vary", "Accept, Accept-Encoding"),), self._pack)
+
+    def _pack(self, body: bytes) -> bytes:
+        """Packed, unless it is what was packed last time: nothing may have changed since."""
+        known, packed = self._gzip
+        if known != body:
+            packed = _gzip(body)
+            self._gzip = body, packed
+        return packed
 
     def _complain(self, sentence: str) -> None:
         if sentence not in self._said:
@@ -151,11 +189,16 @@ class Exporter:
         return Response(HTTPStatus.OK, b"the guard answers\n")
 
 
-def _packed(request: Request, body: bytes, kind: str, headers: tuple[tuple[str, str], ...]) -> Response:
+def _gzip(body: bytes) -> bytes:
+    packer = zlib.compressobj(4, wbits=16 + zlib.MAX_WBITS)  # gzip's format, without the import of gzip
+    return packer.compress(body) + packer.flush()
+
+
+def _packed(request: Request, body: bytes, kind: str, headers: tuple[tuple[str, str], ...],
+            pack: Callable[[bytes], bytes] = _gzip) -> Response:
     """200, in gzip for who likes that."""
     if _likes_gzip(request.headers.get("accept-encoding", "")):
-        packer = zlib.compressobj(4, wbits=16 + zlib.MAX_WBITS)  # gzip's format, without the import of gzip
-        body, headers = packer.compress(body) + packer.flush(), (*headers, ("Content-Encoding", "gzip"))
+        body, headers = pack(body), (*headers, ("Content-Encoding", "gzip"))
     return Response(HTTPStatus.OK, body, kind, headers)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.machinery import PathFinder
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from waguard import __version__
 
@@ -62,20 +62,23 @@ class Wrong(ValueError):
 class Node:
     """A place in the snapshot: typed getters that give None for what is not known and raise Wrong with the path."""
 
-    def __init__(self, value: Any, path: str = "") -> None:
+    __slots__ = ("_key", "_parent", "_value")
+
+    def __init__(self, value: Any, parent: Optional[Node] = None, key: Union[str, int] = "") -> None:
         self._value = value
-        self._path = path
+        self._parent = parent
+        self._key = key
 
     def __getitem__(self, key: str) -> Node:
-        return Node(self._mapping().get(key), f"{self._path}.{key}" if self._path else key)
+        return Node(self._mapping().get(key), self, key)
 
     def items(self) -> list[tuple[str, Node]]:
-        return [(key, self[key]) for key in self._mapping()]
+        return [(key, Node(value, self, key)) for key, value in self._mapping().items()]
 
     def each(self) -> list[Node]:
-        if not isinstance(self._value, (list, type(None))):
+        if self._value is not None and not isinstance(self._value, list):
             raise self._wrong("a list")
-        return [Node(value, f"{self._path}[{index}]") for index, value in enumerate(self._value or ())]
+        return [Node(value, self, index) for index, value in enumerate(self._value or ())]
 
     def known(self) -> bool:
         return self._value is not None
@@ -91,24 +94,31 @@ class Node:
         return float(value)
 
     def flag(self) -> Optional[bool]:
-        if not isinstance(self._value, (bool, type(None))):
-            raise self._wrong("true or false")
-        return self._value
+        if self._value is None or isinstance(self._value, bool):
+            return self._value
+        raise self._wrong("true or false")
 
     def text(self) -> Optional[str]:
-        if not isinstance(self._value, (str, type(None))):
-            raise self._wrong("a string")
-        return self._value
+        if self._value is None or isinstance(self._value, str):
+            return self._value
+        raise self._wrong("a string")
 
     def _mapping(self) -> Mapping[str, Any]:
         if self._value is None:
             return {}
-        if not isinstance(self._value, Mapping):
+        if not isinstance(self._value, dict):
             raise self._wrong("an object")
         return self._value
 
+    def _path(self) -> str:
+        """Made only where it is said: there are hundreds of places, and nearly all of them are right."""
+        if self._parent is None:
+            return ""
+        before = self._parent._path()
+        return f"{before}[{self._key}]" if isinstance(self._key, int) else f"{before}.{self._key}" if before else self._key
+
     def _wrong(self, wanted: str) -> Wrong:
-        return Wrong(f"{self._path or 'snapshot'} is {type(self._value).__name__}, not {wanted}")
+        return Wrong(f"{self._path() or 'snapshot'} is {type(self._value).__name__}, not {wanted}")
 
 
 Sample = tuple[tuple[str, ...], Optional[float]]
@@ -290,30 +300,36 @@ FAMILIES = (
 """Every family that is read from the snapshot, in the order of the exposition."""
 
 
+_OWN = (
+    Family("build_info", ("version",), lambda _: [((__version__,), 1.0)], "Version of the waguard that made this exposition."),
+    Family("guard_up", (), lambda snapshot: [((), snapshot.known())],
+           "Whether the guard answered on its status socket, asked afresh for each exposition."),
+)
+"""Those that are there without a snapshot, too."""
+
+
 def families(snapshot: Optional[Snapshot], complain: Complaint = lambda _: None) -> Iterator[Metric]:
     """The metrics of a snapshot; None: the guard did not answer. Families of which nothing is known are left out.
 
     ``complain`` is called with one sentence for each family that is left out because the snapshot breaks its contract.
     """
-    build = _core.InfoMetricFamily("waguard_build", "Version of the waguard that made this exposition.")
-    build.add_metric([], {"version": __version__})
-    yield build
-    guard = "Whether the guard answered on its status socket, asked afresh for each exposition."
-    yield _core.GaugeMetricFamily("waguard_guard_up", guard, value=snapshot is not None)
-    if snapshot is None:
-        return
-    if snapshot.get("schema") != 1:
+    return (_metric(family, samples) for family, samples in _read(snapshot, complain))
+
+
+def _read(snapshot: Optional[Snapshot], complain: Complaint) -> Iterator[tuple[Family, list[Sample]]]:
+    if snapshot is not None and snapshot.get("schema") != 1:
         complain(f"snapshot has schema {snapshot.get('schema')!r}, this waguard knows 1: some metrics may be missing")
-    for family in FAMILIES:
+    root = Node(snapshot)
+    for family in (*_OWN, *FAMILIES) if snapshot is not None else _OWN:
         try:
-            samples = [(labels, value) for labels, value in family.read(Node(snapshot)) if value is not None]
-            if family.name.endswith("_total") and any(value < 0 for _, value in samples):
+            samples = [sample for sample in family.read(root) if sample[1] is not None]
+            if family.name.endswith("_total") and any(value < 0 for _, value in samples if value is not None):
                 raise Wrong("it counts less than nothing")
         except Wrong as error:
             complain(f"waguard_{family.name} is left out: {error}")
             continue
         if samples:
-            yield _metric(family, samples)
+            yield family, samples
 
 
 def _metric(family: Family, samples: Iterable[Sample]) -> Metric:
@@ -351,10 +367,42 @@ def render(
 
     Source: https://prometheus.io/docs/instrumenting/content_negotiation. ``complain`` as in ``families``.
     """
-    metrics = _Collected(list(families(snapshot, complain)))
-    if _likes_openmetrics(accept or ""):
-        return _openmetrics.generate_latest(metrics), str(_openmetrics.CONTENT_TYPE_LATEST)
-    return "".join(_text(metrics.metrics)).encode("utf-8"), TEXT
+    return Writer().render(snapshot, accept, complain)
+
+
+class Writer:
+    """Renders one snapshot after another as ``render`` does, writing only what differs from the one before. For several threads.
+
+    Everything is read anew each time. Of each family and format the samples and the text last written are kept: the same samples
+    are the same text.
+    """
+
+    def __init__(self) -> None:
+        self._written: dict[tuple[str, bool], tuple[list[Sample], bytes]] = {}
+
+    def render(self, snapshot: Optional[Snapshot], accept: Optional[str], complain: Complaint) -> tuple[bytes, str]:
+        openmetrics = _likes_openmetrics(accept or "")
+        parts = [self._text(family, samples, openmetrics) for family, samples in _read(snapshot, complain)]
+        if openmetrics:
+            return b"".join((*parts, _EOF)), str(_openmetrics.CONTENT_TYPE_LATEST)
+        return b"".join(parts), TEXT
+
+    def _text(self, family: Family, samples: list[Sample], openmetrics: bool) -> bytes:
+        key = family.name, openmetrics
+        known = self._written.get(key)
+        if known is not None and known[0] == samples:
+            return known[1]
+        metrics = _Collected([_metric(family, samples)])
+        if openmetrics:
+            text = bytes(_openmetrics.generate_latest(metrics)).removesuffix(_EOF)
+        else:
+            text = "".join(_text(metrics.metrics)).encode("utf-8")
+        self._written[key] = samples, text
+        return text
+
+
+_EOF = b"# EOF\n"
+"""What an exposition in OpenMetrics ends with."""
 
 
 def _likes_openmetrics(accept: str) -> bool:

@@ -66,10 +66,12 @@ class _Connection:
     """One client. GREETING (TLS only), READING a head, WORKING (not watched), WRITING a response, LINGERING after the last."""
 
     __slots__ = ("barred", "begun", "deadline", "door", "inbox", "keep", "lingered", "outbox", "peer", "scanned", "since", "sock",
-                 "state")  # fmt: skip
+                 "state", "watched")  # fmt: skip
 
     def __init__(self, sock: socket.socket, peer: str, door: Optional[Door], now: float, deadline: float) -> None:
         self.sock: Union[socket.socket, Channel] = sock
+        self.watched = 0
+        """The events that the selector waits for, 0 when it does not know of the socket."""
         self.peer = peer
         self.door = door
         self.barred = ""
@@ -203,7 +205,7 @@ class Server:
         now = time.monotonic()
         connection = _Connection(sock, _peer(address), self._door(), now, now + self._limits.head_time)
         self._connections[connection] = None
-        self._selector.register(sock, selectors.EVENT_READ, connection)
+        self._watch(connection, selectors.EVENT_READ)
         return True
 
     def _evict(self) -> bool:
@@ -226,12 +228,12 @@ class Server:
         connection.sock.close()
 
     def _watch(self, connection: _Connection, events: int) -> None:
-        key = self._selector.get_map().get(connection.sock)
-        if key is None and events:
+        before, connection.watched = connection.watched, events
+        if not before and events:
             self._selector.register(connection.sock, events, connection)
-        elif key is not None and not events:
+        elif before and not events:
             self._selector.unregister(connection.sock)
-        elif key is not None and key.events != events:
+        elif before != events:
             self._selector.modify(connection.sock, events, connection)
 
     # One connection's way: GREETING → READING → WORKING → WRITING → READING …

@@ -121,6 +121,7 @@ class History:
         self._in_file = {self._run: _TO_REWRITE, self._lib: _TO_REWRITE}
         self._written = {self._run: 0, self._lib: 0}
         self._sequence = 0
+        self._latest: tuple[tuple[int, int], list[dict[str, Any]]] = (0, 0), []
         self._aside = Aside(lambda _message: None)
         self.listeners: list[Callable[[Event], None]] = []
 
@@ -169,6 +170,12 @@ class History:
         lines: Iterable[tuple[int, bytes]] = self._lines if last is None else list(self._lines)[-last:] if last > 0 else ()
         found = (json.loads(line) for _, line in lines)
         return [event for event in found if event["at"] >= at and event["seq"] > after]
+
+    def latest(self, count: int) -> list[dict[str, Any]]:
+        """``since(last=count)`` for a caller that changes nothing in it: read from the lines only when there is a new event."""
+        if self._latest[0] != (self._sequence, count):
+            self._latest = (self._sequence, count), self.since(last=count)
+        return self._latest[1]
 
     def _write(self, path: Path, durable: bool) -> None:
         """Bring a tier's file up to date: with what it lacks, or anew when it has grown long or may be spoilt."""

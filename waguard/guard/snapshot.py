@@ -6,6 +6,7 @@ The contract is tests/data/snapshot.json. None is "not known" or "not there"; a 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, Optional
 
 from waguard import __version__, durations
@@ -13,6 +14,7 @@ from waguard.act.service import ServiceManager
 from waguard.decide import lease as leases
 from waguard.decide import restart, term
 from waguard.guard import journal, words
+from waguard.guard.book import Standing
 from waguard.guard.events import History
 from waguard.guard.guard import Guard
 from waguard.guard.visited import Visited, places
@@ -27,25 +29,26 @@ from waguard.observe.unit import UnitState
 
 SCHEMA = 1
 _EVENTS = 8
+_SEVERITIES = {entry.id: entry.severity.value for entry in CATALOGUE.values()}
 
 
 def compose(guard: Guard, history: History, started: float, settings_error: Optional[str]) -> dict[str, Any]:
     """The snapshot of now."""
-    evidence, live = guard.sources.evidence(), guard.live
-    visited = Visited(guard)
+    evidence, live, standing = guard.sources.evidence(), guard.live, guard.book.standing()
+    visited, known = Visited(guard, standing), places(guard)
     return {
         "schema": SCHEMA,
         "at": round(evidence.wall, 3),
         "guard": {"version": __version__, "pid": os.getpid(), "started": started, "settings_valid": settings_error is None,
                   "settings_error": settings_error, "journal": journal.AVAILABLE, "notify": "NOTIFY_SOCKET" in os.environ,
                   "azure": guard.sources.on_azure, "backend": _backend(guard.manager)},
-        "verdict": _verdict(guard, evidence, live),
+        "verdict": _verdict(guard, evidence, live, standing),
         "agent": {**_agent(guard, evidence, live), "outdated": visited.outdated},
         "policy": _policy(guard, evidence),
         "verbose": _verbose(guard, evidence),
         "counters": _counters(guard, visited),
-        "findings": [finding_json(item.finding, evidence.to_wall(item.since), places(guard)) for item in guard.book.standing()],
-        "catalogue": {entry.id: entry.severity.value for entry in CATALOGUE.values()},
+        "findings": [finding_json(item.finding, evidence.to_wall(item.since), known) for item in standing],
+        "catalogue": _SEVERITIES,
         "observers": {name: {"success": record.success, "duration": round(record.duration, 6),
                              "last_success": record.last_success, "error": record.error}
                       for name, record in guard.sources.eyes.records.items() if record.success is not None},
@@ -54,7 +57,7 @@ def compose(guard: Guard, history: History, started: float, settings_error: Opti
         "backup": visited.backup,
         "extensions": visited.extensions,
         "logs": visited.logs,
-        "events": history.since(last=_EVENTS),
+        "events": history.latest(_EVENTS),
     }
 
 
@@ -85,18 +88,17 @@ def _backend(manager: ServiceManager) -> str:
     return manager.name
 
 
-def _verdict(guard: Guard, evidence: Evidence, live: Optional[Liveness]) -> dict[str, Any]:
+def _verdict(guard: Guard, evidence: Evidence, live: Optional[Liveness], standing: Sequence[Standing]) -> dict[str, Any]:
     """The gravest finding decides the level; a rest or a pause is said first."""
     if live is None:
         return {"level": "unknown", "summary": say("the guard has only just started")}
-    worst = {item.finding.entry.severity for item in guard.book.standing()}
+    worst = {item.finding.entry.severity for item in standing}
     level = "critical" if Severity.CRITICAL in worst else "warning" if Severity.WARNING in worst else "ok"
     if live.state is AgentState.UNKNOWN:
         level = "unknown"
     summary = words.verdict(live.state, live.why_at(evidence.now))
-    grave = next(iter(guard.book.standing()), None)
-    if live.state in (AgentState.RUNNING, AgentState.BUSY) and level in ("critical", "warning") and grave is not None:
-        summary = words.but(live.state, grave.finding.entry.summary)
+    if live.state in (AgentState.RUNNING, AgentState.BUSY) and level in ("critical", "warning") and standing:
+        summary = words.but(live.state, standing[0].finding.entry.summary)
     if guard.memory.pause is not None:
         summary = say("paused; {said_summary}", said_summary=summary)
     return {"level": level, "summary": summary}

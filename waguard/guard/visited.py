@@ -6,10 +6,11 @@ Everything is None, or empty, before the first visit and where visits fail: not 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
+from waguard.guard.book import Standing
 from waguard.i18n import say
 from waguard.judge import diagnosis
 from waguard.judge.case import Part, part_of
@@ -128,13 +129,16 @@ def _maybe(value: Any, *kinds: type) -> Any:
 
 def diagnose(guard: Guard) -> dict[str, Any]:
     """The diagnosis of now: the last visit, and what the guard itself finds (judge/diagnosis.py)."""
-    evidence, told = guard.sources.evidence(), _told(guard)
-    standing = guard.book.standing()
-    own = [item.finding for item in standing if item.finding.id in OWN and item.finding.id.startswith("agent-")]
-    parts = [diagnosis.agent_part(guard.live, guard.clock.now(), own), *(told.parts if told is not None else ())]
+    evidence, told, standing = guard.sources.evidence(), _told(guard), guard.book.standing()
     return diagnosis.compose(
-        [(item.finding, evidence.to_wall(item.since)) for item in standing], parts, guard.sources.on_azure, places(guard),
-        evidence.wall if told is None else told.at, None if told is None else told.took, os.geteuid() == 0)
+        [(item.finding, evidence.to_wall(item.since)) for item in standing], _parts(guard, standing), guard.sources.on_azure,
+        places(guard), evidence.wall if told is None else told.at, None if told is None else told.took, os.geteuid() == 0)
+
+
+def _parts(guard: Guard, standing: Iterable[Standing]) -> list[Part]:
+    told = _told(guard)
+    own = [item.finding for item in standing if item.finding.id in OWN and item.finding.id.startswith("agent-")]
+    return [diagnosis.agent_part(guard.live, guard.clock.now(), own), *(told.parts if told is not None else ())]
 
 
 def places(guard: Guard) -> dict[str, str]:
@@ -151,16 +155,18 @@ def places(guard: Guard) -> dict[str, str]:
 class Visited:
     """The snapshot's share of the last visit, each attribute under its own name there."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, standing: Sequence[Standing]) -> None:
+        """``standing``: the findings that hold now."""
         told = _told(guard)
         self.doctor: Optional[dict[str, Any]] = None
         self.backup: dict[str, Any] = {"ready": None, "says": say("not looked at yet"), "causes": [], "link": None}
         if told is not None:
-            whole = diagnose(guard)
-            self.backup = {name: whole["backup"][name] for name in self.backup}
+            parts = _parts(guard, standing)
+            backup = diagnosis.backup((item.finding for item in standing), parts, guard.sources.on_azure)
+            self.backup = {name: backup[name] for name in self.backup}
             self.doctor = {"at": told.at, "took": told.took,
-                           "parts": [{name: part[name] for name in ("name", "title", "says", "ok", "facts")
-                                      if name != "facts" or part["name"] in _TOLD_WHOLE} for part in whole["parts"]]}
+                           "parts": [{"name": part.name, "title": part.title, "says": part.says, "ok": part.ok,
+                                      **({"facts": part.facts} if part.name in _TOLD_WHOLE else {})} for part in parts]}
         self.backup.update(told.snapshot if told is not None else _snapshot({}))
         self.extensions: dict[str, Any] = dict(told.extensions) if told is not None else {}
         self.outdated: dict[str, Any] = dict(told.outdated) if told is not None else {}

@@ -27,17 +27,26 @@ _STATES = {
 def compose(findings: Iterable[tuple[Finding, Optional[float]]], parts: Sequence[Part], azure: Optional[bool],
             places: Mapping[str, str], at: float, took: Optional[float], privileged: bool) -> dict[str, Any]:
     """``findings``: each with its beginning, epoch seconds, None where that is not known. ``at``: when it was looked at."""
-    told = sorted(findings, key=lambda one: (not one[0].blocking, _RANKS.index(one[0].entry.severity)))
-    ready = readiness.readiness([finding for finding, _ in told], parts, azure)
+    told = sorted(findings, key=lambda one: _gravity(one[0]))
     return {
         "schema": SCHEMA, "at": round(at, 3), "took": took, "privileged": privileged, "azure": azure,
-        "backup": {"ready": ready.ready, "says": ready.says, "causes": list(ready.causes), "link": ready.link.value or None,
-                   "unknowns": list(ready.unknowns)},
+        "backup": backup([finding for finding, _ in told], parts, azure),
         "findings": [finding_json(finding, since, places) for finding, since in told],
         "parts": [{"name": part.name, "title": part.title, "says": part.says, "ok": part.ok, "facts": dict(part.facts)}
                   for part in parts],
         "beyond": [{"what": what, "step": step} for what, step in readiness.BEYOND],
     }
+
+
+def backup(findings: Iterable[Finding], parts: Sequence[Part], azure: Optional[bool]) -> dict[str, Any]:
+    """What stands in the way of a backup."""
+    ready = readiness.readiness(sorted(findings, key=_gravity), parts, azure)
+    return {"ready": ready.ready, "says": ready.says, "causes": list(ready.causes), "link": ready.link.value or None,
+            "unknowns": list(ready.unknowns)}
+
+
+def _gravity(finding: Finding) -> tuple[bool, int]:
+    return not finding.blocking, _RANKS.index(finding.entry.severity)
 
 
 def agent_part(live: Optional[Liveness], now: float, findings: Iterable[Finding]) -> Part:

@@ -307,6 +307,48 @@ def test_anything_anywhere_still_renders(path: tuple[str, ...], to: Any) -> None
     list(parse_openmetrics(body.decode()))
 
 
+# One after another
+
+MANY = [..., True, 1, "junk", [], {"a": 1}, {"a": True}]
+
+
+@pytest.mark.parametrize("accept", [None, OPENMETRICS])
+@pytest.mark.parametrize("path", PLACES, ids=".".join)
+def test_what_was_written_before_shows_in_nothing(path: tuple[str, ...], accept: Optional[str]) -> None:
+    writer = metrics.Writer()
+    for snapshot in (load(), *(changed(path, to) for to in MANY), None, load()):
+        once: list[str] = []
+        again: list[str] = []
+        assert writer.render(snapshot, accept, again.append) == metrics.render(snapshot, accept, once.append)
+        assert again == once
+
+
+def test_both_formats_one_after_another(snapshot: dict[str, Any]) -> None:
+    writer = metrics.Writer()
+    for exits in (1, 2):
+        snapshot["counters"]["agent_exits"] = exits
+        for accept in (None, OPENMETRICS, None):
+            assert writer.render(snapshot, accept, pytest.fail) == metrics.render(snapshot, accept)
+
+
+@pytest.mark.parametrize("accept", [None, OPENMETRICS])
+def test_only_what_has_changed_is_written(monkeypatch: pytest.MonkeyPatch, snapshot: dict[str, Any], accept: Optional[str]) -> None:
+    written: list[str] = []
+    original = metrics._metric
+    monkeypatch.setattr(metrics, "_metric", lambda family, samples: written.append(family.name) or original(family, samples))
+    writer = metrics.Writer()
+    writer.render(snapshot, accept, pytest.fail)
+    assert {*written} == SURFACE
+    written.clear()
+    snapshot["at"] += 15
+    writer.render(copy.deepcopy(snapshot), accept, pytest.fail)
+    assert written == []
+    snapshot["agent"]["daemon"]["cpu_seconds"] += 1
+    snapshot["agent"]["state"] = "down"
+    writer.render(snapshot, accept, pytest.fail)
+    assert written == ["agent_up", "agent_handler_up", "agent_state", "agent_cpu_seconds_total"]
+
+
 # Formats and imports
 
 

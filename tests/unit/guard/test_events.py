@@ -92,6 +92,20 @@ def test_the_sequence_goes_on_after_a_restart(tiers: Tiers) -> None:
         tiers.disk.finish()
 
 
+def test_the_latest_are_those_of_now(tiers: Tiers) -> None:
+    history = tiers.history()
+    assert history.latest(3) == []
+    for number in range(1, 30):
+        add(history, number)
+        for count in (3, 3, 5):
+            assert history.latest(count) == history.since(last=count)
+    history.resize(4)
+    add(history, 30)
+    assert [event["seq"] for event in history.latest(5)] == [27, 28, 29, 30]
+    again = tiers.history()
+    assert again.latest(3) == again.since(last=3) != []
+
+
 def test_since_after_and_last(tiers: Tiers) -> None:
     history = tiers.history()
     for number in range(1, 8):
