@@ -36,14 +36,14 @@ Step = Callable[[VM], Found]
 def steps(quick: bool) -> dict[str, Step]:
     """Measurements by name, in their order. What is quick takes two minutes in all, else a quarter of an hour."""
     return {
-        "startup": lambda vm: [startup.measure(vm, 3 if quick else 10)],
-        "recovery": lambda vm: [recovery.measure(vm, *((1, 5) if quick else (3, 17)))],
+        "startup": lambda vm: [startup.measure(vm, 2 if quick else 10)],
+        "recovery": lambda vm: [recovery.measure(vm, *((1, 4) if quick else (3, 17)))],
         "scraping": lambda vm: _with_exporters(vm, lambda: scraping.measure(vm, *((1, 20, 4) if quick else (3, 60, 12)))),
-        "footprint": lambda vm: _with_exporters(vm, lambda: footprint.measure(vm, 20 if quick else 300)),
-        "visit": lambda vm: [footprint.visit(vm)],
-        "commands": lambda vm: commands.measure(vm, 5 if quick else 15, 1 if quick else 5),
+        "footprint": lambda vm: _with_exporters(vm, lambda: footprint.measure(vm, 30 if quick else 300)),
+        "visit": lambda vm: [footprint.visit(vm, 2 if quick else 6)],
+        "commands": lambda vm: commands.measure(vm, 5 if quick else 15, 0 if quick else 3),
         "following": lambda vm: following.measure(vm, *((4 << 20, 1) if quick else (32 << 20, 3))),
-        "bundle": lambda vm: bundle.measure(vm, *((200_000_000, 1) if quick else (1_000_000_000, 1))),
+        "bundle": lambda vm: bundle.measure(vm, *((200_000_000, 0) if quick else (1_000_000_000, 0))),
         "growth": lambda vm: growth.measure(vm, quick),
     }
 

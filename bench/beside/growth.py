@@ -116,7 +116,7 @@ def conf_size(vm: VM, sizes: Sequence[int], rounds: int) -> Curve:
 def measure(vm: VM, quick: bool) -> Iterator[Curve]:
     """All curves, one after the other."""
     yield processes(vm, (10, 2000) if quick else (10, 1000, 5000, 20000), 4 if quick else 5)
-    yield log_rate(vm, (1, 1000, 10000) if quick else (1, 100, 1000, 10000, 100000), 3 if quick else 6)
+    yield log_rate(vm, (1, 1000, 10000) if quick else (1, 100, 1000, 10000, 100000), 2 if quick else 5)
     if not quick:
         yield extensions(vm, (1, 10, 25, 50), 3)
         yield history(vm, (60, 1000, 4000, 10000), 3)

@@ -78,6 +78,7 @@ def measure(vm: VM, rounds: int, each: int) -> Comparison:
             with by(vm) as contender:
                 taken[who] += kill(vm, who, contender, each)
     vm.settled()
+    vm.configure("")
     figures = tuple(Figure(who, tuple(values)) for who, values in taken.items())
     return Comparison("recovery", "agent killed → its unit active again", "s", figures,
                       (Goal(LIMIT, 2.0), Goal(FAST, 0.2), Goal("", 1.0, budget=0.1, gates=False)),
