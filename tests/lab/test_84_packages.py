@@ -112,6 +112,27 @@ def test_the_spec_suits_each_distribution(macros: tuple[str, ...], has: tuple[st
     assert [words for words in lacks if words in text] == []
 
 
+CHECKED = """#!/bin/sh
+echo "$*" >>{log}
+case $* in *{lacks}*) exit 1 ;; esac
+"""
+
+
+@pytest.mark.parametrize(("lacks", "fails"), [("nothing", False), ("xdist", False), ("hypothesis", True), ("bcrypt", True)])
+def test_the_rpms_own_check_runs_every_unit_test_or_fails(tmp_path: Path, lacks: str, fails: bool) -> None:
+    """%check as it is read, by an interpreter that lacks something."""
+    python, log = tmp_path / "python", tmp_path / "log"
+    python.write_text(CHECKED.format(log=log, lacks=lacks))
+    python.chmod(0o755)
+    read = subprocess.run(["rpmspec", "--parse", "--define", f"__python3 {python}", "--define", f"_sourcedir {TOP}/systemd",
+                           TOP / "packaging/waguard.spec"], check=True, capture_output=True, text=True).stdout
+    script = read.partition("\n%check\n")[2].partition("\n%pre\n")[0]
+    ran = subprocess.run(["sh", "-e", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    tests = [line for line in log.read_text().splitlines() if line.startswith("-m pytest ")]
+    assert (ran.returncode != 0, len(tests)) == (fails, 0 if fails else 1), (ran, tests)
+    assert all(line.endswith(" tests/unit") and not re.search("ignore|deselect| -k", line) for line in tests), tests
+
+
 # -- the repository
 
 
