@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import json
+import os
 import re
 import subprocess
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from . import repobuild
-from .agent import CONF, Agent
+from .agent import CONF, UNIT, Agent
 from .conftest import MACHINES
 from .guard import Guard, package
 from .lab import Lab
@@ -26,7 +27,7 @@ from .rpmmacros import DISTRIBUTIONS
 UNITS = ("waguard.service", "waguard-exporter.service", "waguard-exporter.socket", "waguard-doctor.socket")
 PROGRAMS = ("waguardctl", "waguardd", "waguard-exporter", "waguard-doctor")
 MINE = "# mine\nrestart:\n  live_per_hour: 2\n"
-LISTING = "find / -xdev \\( -path /proc -o -path /sys -o -path /srv -o -path /var/tmp \\) -prune -o -name '*waguard*' -print"
+LISTING = "find / /run -xdev \\( -path /proc -o -path /sys -o -path /srv -o -path /var/tmp \\) -prune -o -name '*waguard*' -print"
 
 
 @pytest.fixture(scope="session")
@@ -156,6 +157,8 @@ def test_what_is_published_stays(repository: Repository, tmp_path: Path) -> None
     assert pool.read_bytes() == before
 
     with gpg_home("packages@example.com") as home:
+        listed = subprocess.run(["gpg", "--list-secret-keys"], env={**os.environ, "GNUPGHOME": home}, check=True, capture_output=True, text=True)
+        assert "packages@example.com" in listed.stdout
         refused = repository.publish(package(), key="packages@example.com", home=home)
         assert refused.returncode == 1 and "signed with another key" in refused.stderr, refused
         said = Repository(tmp_path / "own", URL).publish(package(), rpm(), key="packages@example.com", home=home)
@@ -187,6 +190,10 @@ def test_apt_installs_upgrades_goes_back_and_removes(packages_lab: Lab, reposito
         lay(machine, repository.path)
         apt(machine, "update")
         back = ["--option=Dpkg::Options::=--force-confold", "install", "--allow-downgrades", f"waguard={version()}"]
+        machine.run("apt-mark hold waguard")
+        apt(machine, "upgrade")
+        _all_run(machine, version())
+        machine.run("apt-mark unhold waguard")
         for step, now in ((["upgrade"], next_version()), (back, version())):
             apt(machine, *step)
             guard.wait_ready()
@@ -205,6 +212,51 @@ def test_apt_installs_upgrades_goes_back_and_removes(packages_lab: Lab, reposito
         assert not machine.run(["systemctl", "list-units", "--plain", "--no-legend", "waguard*"]).out
         apt(machine, "purge", "waguard")
         assert _left(machine, clean) == {KEYRING, "/etc/apt/sources.list.d/waguard.sources"}
+
+
+DROP_IN = "/etc/systemd/system/{}.d/50-waguard.conf"
+
+
+@pytest.mark.parametrize("kind", ["deb", "rpm"])
+def test_a_removal_ends_the_lease_of_a_guard_that_cannot(packages_lab: Lab, tmp_path: Path, kind: str) -> None:
+    """It was stopped, and would not start with its settings anyhow. And what waguard has written for systemd."""
+    with packages_lab.machine() as machine:
+        agent, guard = Agent(machine), Guard(machine)
+        clean = set(machine.run(LISTING).out.split())
+        if kind == "deb":
+            guard.install()
+        else:
+            machine.run(["rpm", "-i", send(machine, lab_base(tmp_path, rpm()))])
+            _rpm(machine, "-i", send(machine, rpm()))
+            machine.run(["systemctl", "enable", "--now", "waguard.service"])
+            guard.wait_ready()
+        conf, daemon = machine.read(CONF), agent.daemon_pid()
+        guard.ctl("verbose", "on", "--for", "2h", "--no-restart")
+        guard.ctl("autorestart", "enable")
+        mine, alone, edited, shared = (DROP_IN.format(unit) for unit in (UNIT, "alone.service", "edited.service", "shared.service"))
+        written = machine.read(mine)
+        machine.write(edited, written.replace("RestartSec=5", "RestartSec=6"))
+        machine.write(alone, written)
+        machine.write(shared, written)
+        machine.write(shared.replace("50-waguard", "60-other"), "")
+        machine.write("/etc/waguard/conf.d/bad.yaml", "restart: [\n")
+        machine.run(["systemctl", "stop", "waguard.service"])
+        assert "Logs.Verbose=y" in machine.read(CONF)
+
+        said = _rpm(machine, "-e", "waguard") if kind == "rpm" else apt(machine, "remove", "waguard").out
+        assert machine.read(CONF) == conf and agent.daemon_pid() == daemon
+        assert "waguardd: verbose logging is off" in said
+        assert machine.show(UNIT, "Restart")["Restart"] == "always", "a decision about the agent goes with the package"
+        kept = {mine, alone, edited, shared}
+        if kind == "deb":
+            assert machine.exists("/var/lib/waguard") and not machine.exists("/usr/lib/python3/dist-packages/waguard")
+            apt(machine, "purge", "waguard")
+            assert machine.show(UNIT, "Restart")["Restart"] == "no" and not machine.exists(alone.rpartition("/")[0])
+            assert machine.exists(shared.replace("50-waguard", "60-other"))
+            kept = {edited}
+        else:
+            kept |= {"/etc/waguard"}  # with conf.d/bad.yaml in it
+        assert _left(machine, clean) == kept
 
 
 def _left(machine: Machine, clean: set[str]) -> set[str]:
@@ -288,6 +340,7 @@ def test_an_rpm_does_on_real_systemd_what_it_should(packages_lab: Lab, tmp_path:
         guard.wait_ready()
         _all_run(machine, version())
         assert machine.run(["rpm", "-V", "waguard"], check=False).out == ""
+        assert "<waguard@waguard.example>" in machine.run(["rpm", "-q", "--changelog", "waguard"]).out, "docs/security.md: whom to write to"
 
         machine.write("/etc/waguard/waguard.yaml", MINE)
         machine.write("/etc/waguard/web.yml", "# mine\n")
@@ -343,8 +396,8 @@ def test_an_rpm_starts_at_boot_where_a_preset_names_it_and_leaves_nothing(packag
 
 
 STEPS = {
-    "dnf": (["dnf", "--assumeyes", "--releasever=1"], ["upgrade"], ["downgrade", f"waguard-{version()}"], ["remove", "waguard"]),
-    "zypper": (["zypper", "--non-interactive"], ["update"], ["install", "--oldpackage", f"waguard={version()}"], ["remove", "waguard"]),
+    "dnf": (["dnf", "--assumeyes", "--releasever=1"], [], [], ["upgrade"], ["downgrade", f"waguard-{version()}"], ["remove", "waguard"]),
+    "zypper": (["zypper", "--non-interactive"], ["addlock", "waguard"], ["removelock", "waguard"], ["update"], ["install", "--oldpackage", f"waguard={version()}"], ["remove", "waguard"]),
 }
 
 
@@ -361,7 +414,12 @@ def test_dnf_and_zypper_install_upgrade_and_go_back(packages_lab: Lab, repositor
         assert repository.publish(next_package("rpm")).returncode == 0
         lay(machine, repository.path)
         machine.run("rm -rf /var/cache/dnf /var/cache/zypp")  # an hour or two later
-        call, *steps = STEPS[tool]
+        call, lock, unlock, *steps = STEPS[tool]
+        if lock:  # Debian's plugin that dnf has it from cannot be installed beside zypper.
+            machine.run([*call, *lock])
+            machine.run([*call, *steps[0]], timeout=180)
+            assert machine.run(["rpm", "-q", "--qf", "%{version}", "waguard"]).out == version(), "upgraded all the same"
+            machine.run([*call, *unlock])
         for step, now in zip(steps, (next_version(), version(), "")):
             machine.run([*call, *step], timeout=180)
             found = machine.run(["rpm", "-q", "--qf", "%{version}", "waguard"], check=False)

@@ -68,8 +68,8 @@ class Question:
 
 
 def _turned_round(text: str) -> str:
-    """The journal, newest entry first, as it reads otherwise. Further lines of an entry are indented, and stay behind its first one.
-    What follows the last newline is part of a line, and left out."""
+    """A journal that has the newest entry first, as it reads otherwise. Further lines of an entry are indented, and stay behind
+    its first one. What follows the last newline is part of a line, and left out."""
     entries: list[list[str]] = []
     for line in text[:text.rfind("\n") + 1].split("\n")[:-1]:
         if entries and line[:1] == " ":

@@ -187,8 +187,8 @@ class Collector:
             if said.trouble:
                 self.manifest.problems.append(f"{question.name}: {said.trouble}")
             if said.text or not said.trouble:
-                self._add(archive, question.name, said.text.encode("utf-8", "replace"), command=question.shown, problem=said.trouble,
-                          cut=said.cut)
+                self._add(archive, question.name, said.text.encode("utf-8", "replace"), command=question.shown,
+                          problem=said.trouble, cut=said.cut)
         if wanted.doctor:
             self._progress(say("the doctor's diagnosis"))
             text, diagnosis, trouble = asked.doctor(where.run_dir)

@@ -34,7 +34,7 @@ class Ran:
     """How a program ended. ``code``: exit status, -N for signal N, None when there is a ``problem``.
 
     ``problem`` is for a person: it could not be started, did not end in time, or said too much. ``output`` and ``errors`` are
-    what it wrote until then, of ``errors`` 4 KiB at most; what is not UTF-8 is replaced. ``full``: the problem is that it said too much.
+    what it wrote until then, of ``errors`` 4 KiB at most; what is not UTF-8 is replaced. ``full``: it said too much.
     """
 
     code: Optional[int]
