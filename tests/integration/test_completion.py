@@ -60,7 +60,7 @@ def shell(request: pytest.FixtureRequest, directory: Path, tmp_path_factory: pyt
     ("waguardctl explain --code 12", "12 121 122 123 124"), ("waguardctl events -n 5 --fo", "--follow"),
     ("waguardctl events --last ", "10 50 200"), ("waguardctl events -n ", "10 50 200"), ("waguardctl restart --t", "--timeout"),
     ("waguardctl metrics --textfile --js", "--json"), ("waguardctl status --run-dir run --js", "--json"),
-    ("waguardd --", "--help --settings-dir --run-dir --lib-dir --version"), ("waguardd --se", "--settings-dir"),
+    ("waguardd --", "--help --settings-dir --run-dir --lib-dir --end-lease --version"), ("waguardd --se", "--settings-dir"),
     ("waguard-exporter --log.level ", "debug info warn error"), ("waguard-exporter --log.format=j", "json"),
     ("waguard-exporter --web.listen-address=127.0.0.1:", "127.0.0.1:10168"),
     ("waguard-exporter --web.listen-address :10168 --web.li", "--web.listen-address"),

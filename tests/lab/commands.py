@@ -15,7 +15,8 @@ from typing import Optional
 PROGRAMS = frozenset(
     "apt apt-get chgrp chmod chown curl df dmesg dnf export findmnt grep htpasswd install ip iptables journalctl ls make mkdir nft openssl "
     "promtool ps python3 rm sudo systemctl systemd-analyze tail tar tdnf waguardctl waguard-exporter zypper".split())
-SPANS = re.compile(r"(?:sudo )?(?:waguardctl|systemctl|journalctl|promtool|systemd-analyze|python3|make) \S.*")
+SPANS = re.compile(r"(?:sudo )?(?:apt|apt-cache|apt-get|apt-mark|curl|dnf|dpkg|gpg|journalctl|make|promtool|python3|rpm|systemctl|systemd-analyze|"
+                   r"tdnf|waguardctl|waguardd|zypper) \S.*")
 PLACEHOLDER = re.compile(r"\b(?:HOST-TIME|FINDING|CODE|FILE|DIR|UNIT|USER|HANDLER|ADDRESS|TIME|N)\b")
 FILL = {"FINDING": "disk-full", "CODE": "4", "UNIT": "walinuxagent.service", "HOST-TIME": "*",
         "HANDLER": "Microsoft.Azure.RecoveryServices.VMSnapshotLinux"}
@@ -111,7 +112,24 @@ class How:
         return not self.why
 
 
-_REPOSITORY = "test_84_packages.py does it with a repository on loopback"
+_PACKAGES = "https://packages.example/waguard"
+_ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "test_84_packages.py does it with a repository on loopback": (
+        f"curl -fsS --create-dirs -o /etc/apt/keyrings/waguard.asc {_PACKAGES}/waguard.asc",
+        f"curl -fsS -o /etc/apt/sources.list.d/waguard.sources {_PACKAGES}/waguard.sources",
+        f"curl -fsS -o /etc/yum.repos.d/waguard.repo {_PACKAGES}/rpm/el9/waguard.repo",
+        f"zypper addrepo {_PACKAGES}/rpm/suse1500/waguard.repo", "zypper --gpg-auto-import-keys install waguard",
+        "apt-get update", "apt-get install waguard", "apt-get -o Dpkg::Options::=--force-confold upgrade",
+        "apt-get install --allow-downgrades waguard=0.1.0", "apt-get remove waguard", "apt-get purge waguard",
+        "dnf install waguard", "dnf downgrade waguard-0.1.0", "dnf remove waguard",
+        "zypper addlock waguard", "zypper install --oldpackage waguard=0.1.0", "zypper remove waguard"),
+    "test_84_packages.py does it on a machine that has the rpm": ("rpm -q --changelog waguard",),
+    "test_84_packages.py does it with a keyring of its own": ("gpg --list-secret-keys",),
+    "wants a plugin that Debian does not install beside zypper": ("dnf versionlock add waguard",),
+    "no machine of the lab has the distribution's mirror": (
+        "dnf install epel-release", "apt install python3-bcrypt", "dnf install python3-bcrypt"),
+}
+"""Exact commands that this machine does not run, by the reason."""
 _VMSNAPSHOT = f"/var/log/azure/{FILL['HANDLER']}"
 _LOGS = f"mkdir -p {_VMSNAPSHOT} /etc/azure/MicrosoftRecoverySvcsSafeFreezeLock; " \
         f"touch {_VMSNAPSHOT}/shell.log {_VMSNAPSHOT}/CommandExecution.log {_VMSNAPSHOT}/extension.log"
@@ -124,7 +142,7 @@ HOWS: tuple[How, ...] = (
     How(r"make picture", "makes the pictures anew; tests/unit/test_picture.py tests its parts"),
     How(r"make help", "shows a list"),
     How(r"apt install \./dist/waguard_[0-9.]+_all\.deb", "guard.py installs that file with apt in every machine"),
-    How(r"(?:apt-get|dnf|tdnf|zypper) .*|curl .* https://packages\.example/.*", _REPOSITORY),
+    *(How(re.escape(text), why) for why, texts in _ELSEWHERE.items() for text in texts),
     How(r"systemctl edit .*", "opens an editor; test_81_textfile.py writes such a file"),
     How(r"htpasswd .*|python3 -c 'import bcrypt, getpass; .*", "asks for a password on a terminal"),
     How(r"iptables -t security .*", "the kernel of the lab need not have that table"),
@@ -135,6 +153,7 @@ HOWS: tuple[How, ...] = (
     # Looking
     How(r"waguardctl (?:status|versions|metrics|events(?: --since \w+)?|verbose status|autorestart status|--version)"),
     How(r"waguardctl (?:config check|config show(?: --origin| --help-text)?|explain .*)"),
+    How(r"apt-cache show waguard"),
     How(r"waguardctl (?:doctor(?: --local| --all)?|lint)", codes=(0, 2)),
     How(r"waguardctl check", codes=(0, 1, 2)),
     How(r"waguardctl collect(?: .*)?", before="cd /var/tmp", after="rm -f /var/tmp/waguard-* /mnt/waguard-*"),
@@ -152,6 +171,9 @@ HOWS: tuple[How, ...] = (
     How(r"waguardctl resume", before="waguardctl pause", turn=1),
     How(r"waguardctl restart(?: --force)?", turn=2),
     How(r"systemctl reload waguard", turn=2),
+    How(r"waguardctl autorestart enable", after="waguardctl autorestart disable", turn=2),
+    How(r"waguardctl autorestart disable", before="waguardctl autorestart enable", turn=2),
+    How(r"apt-mark hold waguard", after="apt-mark unhold waguard", turn=2),
     How(r"systemctl enable --now waguard-textfile\.timer", after="systemctl disable --now waguard-textfile.timer", turn=2),
     How(r"systemctl enable --now waguard\.service .*", turn=2),
     How(r"systemctl disable --now waguard-exporter.*", turn=3,

@@ -7,6 +7,7 @@
     agent     its waagent: pids, log, signs of life
     vm        a machine of the module's own, with the agent and the guard, for a doctor: who breaks something mends it
     doctor    the doctor of that machine
+    packages_lab, repository: machines with rpm, dnf, zypper, autopkgtest and Ansible in them, and what they have packages from
     lab       for tests that want something else: `with lab.machine(agent=False) as machine`, two machines, …
 """
 
@@ -22,8 +23,12 @@ from .agent import Agent
 from .copies import sweep
 from .doctor import Doctor, doctored
 from .fabric import Fabric
+from .guard import package
 from .lab import Lab
 from .machine import Machine
+from .repobuild import Repository, rpm
+from .repoclient import URL
+from .reporoot import cached_rpm_root
 from .root import CACHE, cached_root, prepare_host
 
 MACHINES = CACHE / "machines"
@@ -45,6 +50,21 @@ def lab_root(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def lab(lab_root: Path, request: pytest.FixtureRequest) -> Lab:
     return request.config.stash.setdefault(LAB, Lab(lab_root, MACHINES))
+
+
+@pytest.fixture(scope="session")
+def packages_lab(lab_root: Path) -> Lab:
+    """Machines with rpm, dnf, zypper and autopkgtest in them."""
+    return Lab(cached_rpm_root(lab_root), MACHINES)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """One with this version in it."""
+    repository = Repository(tmp_path, URL)
+    said = repository.publish(package(), rpm())
+    assert said.returncode == 0, said.stderr
+    return repository
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import tarfile
 from pathlib import Path
@@ -14,6 +15,7 @@ PORT = 8084
 URL = f"http://127.0.0.1:{PORT}"
 PLACE = "/srv/repo"
 KEYRING = "/etc/apt/keyrings/waguard.asc"
+UNITS = ("waguard.service", "waguard-exporter.service", "waguard-exporter.socket", "waguard-doctor.socket")
 
 
 def lay(machine: Machine, repository: Path) -> None:
@@ -72,3 +74,11 @@ def send(machine: Machine, package: Path) -> str:
     inside = f"/var/tmp/{package.name}"
     machine.write(inside, package.read_bytes())
     return inside
+
+
+def all_run(machine: Machine, now: str) -> None:
+    """Each unit of the package is there in this version and answers."""
+    for unit in UNITS:
+        assert machine.show(unit, "ActiveState")["ActiveState"] == "active", unit
+    assert json.loads(machine.run(["waguardctl", "status", "--json"]).out)["result"]["guard"]["version"] == now
+    assert f'waguard_build_info{{version="{now}"}} 1.0' in machine.run(["curl", "-sS", "http://127.0.0.1:10168/metrics"]).out

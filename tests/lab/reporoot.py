@@ -14,7 +14,8 @@ from pathlib import Path
 
 from .root import CACHE, _chroot, _lock, _run_logged
 
-PACKAGES = ("rpm", "dnf", "zypper", "autopkgtest", "gpg", "dpkg-dev", "apt-utils", "ansible-core", "python3-jsonschema")
+PACKAGES = ("rpm", "dnf", "zypper", "autopkgtest", "gpg", "dpkg-dev", "apt-utils", "ansible-core", "python3-apt",
+            "python3-jsonschema")
 SETUP = """\
 set -eu
 mkdir -p /etc/rpm /var/lib/rpm /etc/yum.repos.d /etc/zypp/repos.d

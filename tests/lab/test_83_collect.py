@@ -92,3 +92,29 @@ def test_the_bundle_of_a_real_agent(machine: Machine, agent: Agent) -> None:
                        timeout=120)
     assert full.rc == 1 and "MB free" in full.err and "--output" in full.err
     assert machine.run("ls -A /mnt/full").out == ""
+
+
+FLOOD = """\
+[Service]
+LogRateLimitIntervalSec=0
+LogLevelMax=info
+StandardOutput=journal
+ExecStart=
+ExecStart=/bin/sh /usr/local/bin/flood
+"""
+FLOODING = """for n in $(seq 6000); do printf 'flood %d %02000d\\n' "$n" 0; done; echo 'the newest line'"""
+
+
+def test_of_a_journal_that_floods_the_bundle_has_the_newest(machine: Machine) -> None:
+    Guard(machine).install()
+    machine.write("/etc/systemd/system/waguard-textfile.service.d/flood.conf", FLOOD)
+    machine.write("/usr/local/bin/flood", FLOODING)
+    machine.run("systemctl daemon-reload && systemctl start waguard-textfile.service && journalctl --sync", timeout=90)
+    told = unpack(machine, collect(machine, "-o", "/root")["path"])
+    (one,) = (one for one in told["members"] if one["member"] == "machine/journal-waguard.txt")
+    assert "newest whole lines" in one["cut"] and "machine/journal-waguard.txt" not in " ".join(told["problems"]), one
+    lines = machine.read(f"{OUT}/machine/journal-waguard.txt").splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT", line) for line in lines)
+    numbers = [int(number) for number in re.findall(r": flood (\d+) ", "\n".join(lines))]
+    assert numbers == list(range(numbers[0], 6001)) and 3000 < len(numbers) < 5000
+    assert any(line.endswith(": the newest line") for line in lines[-10:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import json
+import os
 import re
 import subprocess
 import time
@@ -12,36 +13,18 @@ from pathlib import Path
 import pytest
 
 from . import repobuild
-from .agent import CONF, Agent
-from .conftest import MACHINES
+from .agent import CONF, UNIT, Agent
 from .guard import Guard, package
 from .lab import Lab
 from .machine import Machine
 from .repobuild import TOP, Repository, gpg_home, next_package, next_version, rpm, version
-from .repoclient import KEYRING, URL, apt, documented, lab_base, lay, send, serve
-from .reporoot import cached_rpm_root
+from .repoclient import KEYRING, UNITS, URL, all_run, apt, documented, lab_base, lay, send, serve
 from .repotamper import TAMPERED, flip
 from .rpmmacros import DISTRIBUTIONS
 
-UNITS = ("waguard.service", "waguard-exporter.service", "waguard-exporter.socket", "waguard-doctor.socket")
 PROGRAMS = ("waguardctl", "waguardd", "waguard-exporter", "waguard-doctor")
 MINE = "# mine\nrestart:\n  live_per_hour: 2\n"
-LISTING = "find / -xdev \\( -path /proc -o -path /sys -o -path /srv -o -path /var/tmp \\) -prune -o -name '*waguard*' -print"
-
-
-@pytest.fixture(scope="session")
-def packages_lab(lab_root: Path) -> Lab:
-    """Machines with rpm, dnf, zypper and autopkgtest in them."""
-    return Lab(cached_rpm_root(lab_root), MACHINES)
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    """One with this version in it."""
-    repository = Repository(tmp_path, URL)
-    said = repository.publish(package(), rpm())
-    assert said.returncode == 0, said.stderr
-    return repository
+LISTING = "find / /run -xdev \\( -path /proc -o -path /sys -o -path /srv -o -path /var/tmp \\) -prune -o -name '*waguard*' -print"
 
 
 # -- what is in them
@@ -112,6 +95,27 @@ def test_the_spec_suits_each_distribution(macros: tuple[str, ...], has: tuple[st
     assert [words for words in lacks if words in text] == []
 
 
+CHECKED = """#!/bin/sh
+echo "$*" >>{log}
+case $* in *{lacks}*) exit 1 ;; esac
+"""
+
+
+@pytest.mark.parametrize(("lacks", "fails"), [("nothing", False), ("xdist", False), ("hypothesis", True), ("bcrypt", True)])
+def test_the_rpms_own_check_runs_every_unit_test_or_fails(tmp_path: Path, lacks: str, fails: bool) -> None:
+    """%check as it is read, by an interpreter that lacks something."""
+    python, log = tmp_path / "python", tmp_path / "log"
+    python.write_text(CHECKED.format(log=log, lacks=lacks))
+    python.chmod(0o755)
+    read = subprocess.run(["rpmspec", "--parse", "--define", f"__python3 {python}", "--define", f"_sourcedir {TOP}/systemd",
+                           TOP / "packaging/waguard.spec"], check=True, capture_output=True, text=True).stdout
+    script = read.partition("\n%check\n")[2].partition("\n%pre\n")[0]
+    ran = subprocess.run(["sh", "-e", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    tests = [line for line in log.read_text().splitlines() if line.startswith("-m pytest ")]
+    assert (ran.returncode != 0, len(tests)) == (fails, 0 if fails else 1), (ran, tests)
+    assert all(line.endswith(" tests/unit") and not re.search("ignore|deselect| -k", line) for line in tests), tests
+
+
 # -- the repository
 
 
@@ -135,6 +139,8 @@ def test_what_is_published_stays(repository: Repository, tmp_path: Path) -> None
     assert pool.read_bytes() == before
 
     with gpg_home("packages@example.com") as home:
+        listed = subprocess.run(["gpg", "--list-secret-keys"], env={**os.environ, "GNUPGHOME": home}, check=True, capture_output=True, text=True)
+        assert "packages@example.com" in listed.stdout
         refused = repository.publish(package(), key="packages@example.com", home=home)
         assert refused.returncode == 1 and "signed with another key" in refused.stderr, refused
         said = Repository(tmp_path / "own", URL).publish(package(), rpm(), key="packages@example.com", home=home)
@@ -151,7 +157,7 @@ def test_apt_installs_upgrades_goes_back_and_removes(packages_lab: Lab, reposito
         for line in documented("Debian, Ubuntu:"):
             machine.run(line, timeout=180)
         guard.wait_ready()
-        _all_run(machine, version())
+        all_run(machine, version())
         machine.run(["systemctl", "is-enabled", *UNITS])
         machine.write("/etc/waguard/waguard.yaml", MINE)
         machine.run(["systemctl", "reload", "waguard"])
@@ -166,10 +172,14 @@ def test_apt_installs_upgrades_goes_back_and_removes(packages_lab: Lab, reposito
         lay(machine, repository.path)
         apt(machine, "update")
         back = ["--option=Dpkg::Options::=--force-confold", "install", "--allow-downgrades", f"waguard={version()}"]
+        machine.run("apt-mark hold waguard")
+        apt(machine, "upgrade")
+        all_run(machine, version())
+        machine.run("apt-mark unhold waguard")
         for step, now in ((["upgrade"], next_version()), (back, version())):
             apt(machine, *step)
             guard.wait_ready()
-            _all_run(machine, now)
+            all_run(machine, now)
             assert _kept(guard) == before, step
             assert machine.read("/etc/waguard/waguard.yaml") == MINE
             assert "Logs.Verbose=y" in machine.read(CONF)
@@ -186,17 +196,55 @@ def test_apt_installs_upgrades_goes_back_and_removes(packages_lab: Lab, reposito
         assert _left(machine, clean) == {KEYRING, "/etc/apt/sources.list.d/waguard.sources"}
 
 
+DROP_IN = "/etc/systemd/system/{}.d/50-waguard.conf"
+
+
+@pytest.mark.parametrize("kind", ["deb", "rpm"])
+def test_a_removal_ends_the_lease_of_a_guard_that_cannot(packages_lab: Lab, tmp_path: Path, kind: str) -> None:
+    """It was stopped, and would not start with its settings anyhow. And what waguard has written for systemd."""
+    with packages_lab.machine() as machine:
+        agent, guard = Agent(machine), Guard(machine)
+        clean = set(machine.run(LISTING).out.split())
+        if kind == "deb":
+            guard.install()
+        else:
+            machine.run(["rpm", "-i", send(machine, lab_base(tmp_path, rpm()))])
+            _rpm(machine, "-i", send(machine, rpm()))
+            machine.run(["systemctl", "enable", "--now", "waguard.service"])
+            guard.wait_ready()
+        conf, daemon = machine.read(CONF), agent.daemon_pid()
+        guard.ctl("verbose", "on", "--for", "2h", "--no-restart")
+        guard.ctl("autorestart", "enable")
+        mine, alone, edited, shared = (DROP_IN.format(unit) for unit in (UNIT, "alone.service", "edited.service", "shared.service"))
+        written = machine.read(mine)
+        machine.write(edited, written.replace("RestartSec=5", "RestartSec=6"))
+        machine.write(alone, written)
+        machine.write(shared, written)
+        machine.write(shared.replace("50-waguard", "60-other"), "")
+        machine.write("/etc/waguard/conf.d/bad.yaml", "restart: [\n")
+        machine.run(["systemctl", "stop", "waguard.service"])
+        assert "Logs.Verbose=y" in machine.read(CONF)
+
+        said = _rpm(machine, "-e", "waguard") if kind == "rpm" else apt(machine, "remove", "waguard").out
+        assert machine.read(CONF) == conf and agent.daemon_pid() == daemon
+        assert "waguardd: verbose logging is off" in said
+        assert machine.show(UNIT, "Restart")["Restart"] == "always", "a decision about the agent goes with the package"
+        kept = {mine, alone, edited, shared}
+        if kind == "deb":
+            assert machine.exists("/var/lib/waguard") and not machine.exists("/usr/lib/python3/dist-packages/waguard")
+            apt(machine, "purge", "waguard")
+            assert machine.show(UNIT, "Restart")["Restart"] == "no" and not machine.exists(alone.rpartition("/")[0])
+            assert machine.exists(shared.replace("50-waguard", "60-other"))
+            kept = {edited}
+        else:
+            kept |= {"/etc/waguard"}  # with conf.d/bad.yaml in it
+        assert _left(machine, clean) == kept
+
+
 def _left(machine: Machine, clean: set[str]) -> set[str]:
     """What has waguard in its name and was not there before, but for what apt and dpkg remember."""
     found = machine.run(LISTING).out.split()
     return {path for path in found if not path.startswith(("/var/lib/dpkg/", "/var/lib/apt/lists/", "/var/cache/apt/"))} - clean
-
-
-def _all_run(machine: Machine, now: str) -> None:
-    for unit in UNITS:
-        assert machine.show(unit, "ActiveState")["ActiveState"] == "active", unit
-    assert json.loads(machine.run(["waguardctl", "status", "--json"]).out)["result"]["guard"]["version"] == now
-    assert f'waguard_build_info{{version="{now}"}} 1.0' in machine.run(["curl", "-sS", "http://127.0.0.1:10168/metrics"]).out
 
 
 def _kept(guard: Guard) -> dict[str, object]:
@@ -265,8 +313,9 @@ def test_an_rpm_does_on_real_systemd_what_it_should(packages_lab: Lab, tmp_path:
         assert "waguard has started" in machine.run(["journalctl", "--dump-catalog"]).out
         machine.run(["systemctl", "enable", "--now", "waguard.service", "waguard-exporter.service"])
         guard.wait_ready()
-        _all_run(machine, version())
+        all_run(machine, version())
         assert machine.run(["rpm", "-V", "waguard"], check=False).out == ""
+        assert "<waguard@waguard.example>" in machine.run(["rpm", "-q", "--changelog", "waguard"]).out, "docs/security.md: whom to write to"
 
         machine.write("/etc/waguard/waguard.yaml", MINE)
         machine.write("/etc/waguard/web.yml", "# mine\n")
@@ -276,7 +325,7 @@ def test_an_rpm_does_on_real_systemd_what_it_should(packages_lab: Lab, tmp_path:
         before = _kept(guard)
         said = _rpm(machine, "-U", following)
         guard.wait_ready()
-        _all_run(machine, next_version())
+        all_run(machine, next_version())
         assert (_kept(guard), agent.daemon_pid()) == (before, daemon)
         assert (machine.read("/etc/waguard/waguard.yaml"), machine.read("/etc/waguard/web.yml")) == (MINE, "# mine\n")
         assert machine.run("ls /etc/waguard").out.split() == ["conf.d", "waguard.yaml", "web.yml", "web.yml.rpmnew"]
@@ -285,7 +334,7 @@ def test_an_rpm_does_on_real_systemd_what_it_should(packages_lab: Lab, tmp_path:
         assert changed == {"/etc/waguard/waguard.yaml", "/etc/waguard/web.yml"}
         _rpm(machine, "-U", "--oldpackage", this)
         guard.wait_ready()
-        _all_run(machine, version())
+        all_run(machine, version())
         assert _kept(guard) == before
 
         machine.run("rm /etc/waguard/web.yml.rpmnew")
@@ -314,7 +363,7 @@ def test_an_rpm_starts_at_boot_where_a_preset_names_it_and_leaves_nothing(packag
         _rpm(machine, "-i", send(machine, rpm()))  # into an image that is not running
         machine.boot()
         Guard(machine).wait_ready()
-        _all_run(machine, version())
+        all_run(machine, version())
         machine.write("/var/lib/prometheus/node-exporter/waguard.prom", "old")
         _rpm(machine, "-e", "waguard")
         assert _left(machine, clean) == set()
@@ -322,8 +371,8 @@ def test_an_rpm_starts_at_boot_where_a_preset_names_it_and_leaves_nothing(packag
 
 
 STEPS = {
-    "dnf": (["dnf", "--assumeyes", "--releasever=1"], ["upgrade"], ["downgrade", f"waguard-{version()}"], ["remove", "waguard"]),
-    "zypper": (["zypper", "--non-interactive"], ["update"], ["install", "--oldpackage", f"waguard={version()}"], ["remove", "waguard"]),
+    "dnf": (["dnf", "--assumeyes", "--releasever=1"], [], [], ["upgrade"], ["downgrade", f"waguard-{version()}"], ["remove", "waguard"]),
+    "zypper": (["zypper", "--non-interactive"], ["addlock", "waguard"], ["removelock", "waguard"], ["update"], ["install", "--oldpackage", f"waguard={version()}"], ["remove", "waguard"]),
 }
 
 
@@ -336,11 +385,16 @@ def test_dnf_and_zypper_install_upgrade_and_go_back(packages_lab: Lab, repositor
         for line in documented(system, release):
             machine.run(line, timeout=180)
         Guard(machine).ctl("status")
-        _all_run(machine, version())
+        all_run(machine, version())
         assert repository.publish(next_package("rpm")).returncode == 0
         lay(machine, repository.path)
         machine.run("rm -rf /var/cache/dnf /var/cache/zypp")  # an hour or two later
-        call, *steps = STEPS[tool]
+        call, lock, unlock, *steps = STEPS[tool]
+        if lock:  # Debian's plugin that dnf has it from cannot be installed beside zypper.
+            machine.run([*call, *lock])
+            machine.run([*call, *steps[0]], timeout=180)
+            assert machine.run(["rpm", "-q", "--qf", "%{version}", "waguard"]).out == version(), "upgraded all the same"
+            machine.run([*call, *unlock])
         for step, now in zip(steps, (next_version(), version(), "")):
             machine.run([*call, *step], timeout=180)
             found = machine.run(["rpm", "-q", "--qf", "%{version}", "waguard"], check=False)
@@ -358,41 +412,3 @@ def test_dnf_and_zypper_install_upgrade_and_go_back(packages_lab: Lab, repositor
         refused = machine.run([*call, "install", "waguard"], check=False, timeout=180)
         assert refused.rc != 0 and re.search("GPG|[Ss]ignature", refused.out + refused.err), refused
         assert machine.run(["rpm", "-q", "waguard"], check=False).rc != 0
-
-
-# -- docs/deploy.md
-
-SCHEMA = "/srv/cloud-init/usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json"
-VALIDATE = f"""
-import json, sys, jsonschema, yaml
-schema = json.load(open("{SCHEMA}"))
-for config in json.load(sys.stdin):
-    jsonschema.Draft4Validator(schema).validate(yaml.safe_load(config))
-    try:
-        jsonschema.Draft4Validator(schema).validate({{**yaml.safe_load(config), "packages": 5}})
-    except jsonschema.ValidationError:
-        continue
-    sys.exit("the schema lets everything pass")
-"""
-
-
-def test_what_deploy_md_shows_for_a_fleet_is_well_formed(packages_lab: Lab) -> None:
-    """By cloud-init's own schema and Ansible's own reader."""
-    shown = re.findall(r"^```yaml\n(.*?)^```$", (TOP / "docs/deploy.md").read_text(), re.MULTILINE | re.DOTALL)
-    configs = [text for text in shown if text.startswith("#cloud-config\n")]
-    (playbook,) = set(shown) - set(configs)
-    assert len(configs) == 2
-    with packages_lab.machine(agent=False, boot=False) as machine:
-        machine.run(["python3", "-c", VALIDATE], stdin=json.dumps(configs))
-        machine.write("/srv/waguard.yml", playbook)
-        read = machine.run("cd /srv && ANSIBLE_LOCALHOST_WARNING=no ansible-playbook --syntax-check -i azure_vms, waguard.yml")
-        assert "playbook: waguard.yml" in read.out and "ERROR" not in read.err, read
-
-
-def test_deploy_md_says_what_make_repo_says(repository: Repository) -> None:
-    """Addresses and files of its commands are those of a repository as it is made."""
-    text = (TOP / "docs/deploy.md").read_text()
-    for path in re.findall(r"https://packages\.example/waguard/([\w./]+)", text):
-        path = re.sub(r"^rpm/[^/]+", f"rpm/{next(repository.path.glob('rpm/*')).name}", path)
-        assert (repository.path / path).exists(), path
-    assert KEYRING in text and f"Signed-By: {KEYRING}" in (repository.path / "waguard.sources").read_text()

@@ -33,17 +33,16 @@ def installed(lab: Lab) -> Iterator[Machine]:
         yield machine
 
 
-def said(machine: Machine, *words: str) -> str:
-    return machine.run(["env", "LANG=es_ES.UTF-8", "waguardctl", *words], check=False, timeout=150).out
-
-
-@pytest.mark.parametrize(("words", "expected"), [
-    (["status"], "en pausa"), (["doctor", "--all"], "las extensiones están desactivadas"), (["events", "-n", "200"], "pausa"),
-    (["explain", "extensions-disabled"], "Significado"), (["explain", "--list"], "crítico"), (["versions"], "demonio"), (["verbose", "status"], "desactivado"),
-    (["check"], "WAGUARD CRITICAL - "), (["autorestart", "status"], ""), (["lint"], ""), (["--help"], "opciones"), (["collect", "--dry-run"], "")])
-def test_every_verb(installed: Machine, words: list[str], expected: str) -> None:
-    text = said(installed, *words)
-    assert expected.lower() in text.lower(), text
+@pytest.mark.parametrize(("words", "code", "expected"), [
+    (["status"], 0, "en pausa"), (["doctor", "--all"], 2, "las extensiones están desactivadas"), (["events", "-n", "200"], 0, "pausa"),
+    (["explain", "extensions-disabled"], 0, "Significado"), (["explain", "--list"], 0, "crítico"), (["versions"], 0, "demonio"),
+    (["verbose", "status"], 0, "desactivado"), (["check"], 2, "WAGUARD CRITICAL - "), (["--help"], 0, "opciones"),
+    (["autorestart", "status"], 0, "systemd no reinicia el agente (Restart=no, por el valor predeterminado de systemd)"),
+    (["lint"], 2, "extensions-disabled: Las extensiones están desactivadas"), (["collect", "--dry-run"], 0, "Archivos que se tomarían, en este orden")])
+def test_every_verb(installed: Machine, words: list[str], code: int, expected: str) -> None:
+    ran = installed.run(["env", "LANG=es_ES.UTF-8", "waguardctl", *words], check=False, timeout=150)
+    text = ran.out
+    assert ran.rc == code and expected.lower() in text.lower(), ran
     without_ids = re.sub(r"[a-z]+(?:-[a-z]+)+", "", text)
     english = [line for line in without_ids.splitlines() if len(ENGLISH.findall(line)) > 1]
     assert not english, english

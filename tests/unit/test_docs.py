@@ -167,6 +167,21 @@ def test_a_block_is_read_line_by_line(tmp_path: Path, block: str, wanted: list[s
     assert [(one.text, one.form) for one in found if one.span] == [("waguardctl doctor [--local]", True), ("waguardctl doctor", False)]
 
 
+@pytest.mark.parametrize("text", ["apt-mark hold x", "sudo apt-get remove x", "apt install x", "dnf versionlock add x", "tdnf install x", "zypper addlock x",
+                                  "gpg --list-secret-keys", "rpm -qi x", "apt-cache show x", "curl -sS x", "dpkg -V x", "waguardd --version"])
+def test_a_command_within_a_sentence_is_seen(tmp_path: Path, text: str) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "CONTRIBUTING.md").write_text("")
+    (tmp_path / "README.md").write_text(f"say `{text}` or not")
+    assert [one.text for one in book.commands(tmp_path)] == [text]
+
+
+def test_what_installs_is_listed_word_by_word() -> None:
+    installing = re.compile(r"(?:apt|apt-get|dnf|tdnf|zypper) (?!install \./)")
+    for rule in {book.how(one.filled) for one in COMMANDS if not one.form and installing.match(one.filled)}:
+        assert re.escape(re.sub(r"\\(.)", r"\1", rule.pattern)) == rule.pattern, f"not one line, but many: {rule.pattern}"
+
+
 def verbs() -> dict[str, argparse.ArgumentParser]:
     parser = ctl.parser()
     return next(dict(action.choices) for action in parser._actions if isinstance(action, argparse._SubParsersAction))

@@ -279,7 +279,7 @@ def _values(rules: Any) -> st.SearchStrategy[Any]:
     if kind == "duration":
         whole = st.integers(int(rules["low"]) + 1, int(rules["high"])).map(float)
         return whole | st.integers(int(rules["low"] * 1000), int(rules["high"] * 1000)).map(lambda number: number / 1000)
-    words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20).filter(str.strip)
+    words = st.text(st.characters(blacklist_categories=["Cc", "Cs"]), min_size=1, max_size=20).filter(str.strip)
     return {"count": lambda: st.integers(rules["low"], rules["high"]), "switch": st.booleans, "text": lambda: words,
             "choice": lambda: st.sampled_from(rules["choices"]),
             "argv": lambda: st.lists(words, min_size=1, max_size=4).map(tuple)}[kind]()

@@ -32,7 +32,8 @@ Restart=always
 RestartSec=5
 """
 _EARLIER: tuple[str, ...] = ()
-"""Texts of earlier versions of waguard, which may be replaced and removed like the present one."""
+"""Texts of earlier versions of waguard, which may be replaced and removed like the present one. The SHA-256 of each is in
+packaging/debian/waguard.postrm."""
 
 _LIMIT = 65536
 _TIMEOUT = 30.0

@@ -17,6 +17,7 @@ from waguard.observe import files, programs
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 _OWN = "import sys; sys.path.append(sys.argv.pop(1)); from waguard.ctl.main import main; sys.exit(main())"
 _JOURNAL_LINES = "10000"
+_JOURNAL_BYTES = 8 << 20
 _WEEK = 7 * 86400.0
 _WORDS = 5
 GUARD_UNITS = ("waguard.service", "waguard-exporter.service", "waguard-exporter.socket", "waguard-doctor.socket",
@@ -26,25 +27,56 @@ _SHOWN = ("cat", "show")
 
 
 @dataclass(frozen=True)
+class Said:
+    """What a program said, and what went wrong. ``cut``: why something is missing of it, "" if nothing is."""
+
+    text: str
+    trouble: str = ""
+    cut: str = ""
+
+
+@dataclass(frozen=True)
 class Question:
-    """``name``: of the member. ``timeout`` in seconds, ``limit`` in bytes. ``good``: exit statuses that are no failure."""
+    """``name``: of the member. ``timeout`` in seconds, ``limit`` in bytes. ``good``: exit statuses that are no failure.
+
+    ``backwards``: it tells the newest first, which is what is left when it says more than ``limit``.
+    """
 
     name: str
     argv: tuple[str, ...]
     timeout: float = 20.0
     limit: int = 1 << 20
     good: tuple[int, ...] = (0,)
+    backwards: bool = False
 
     @property
     def shown(self) -> str:
         """The command line for a person."""
         return " ".join(("waguardctl", *self.argv[_WORDS:]) if self.argv[:_WORDS] == own() else self.argv)
 
-    def said(self) -> tuple[str, str]:
-        """What it said, and what went wrong."""
+    def said(self) -> Said:
+        """Ask. Never raises."""
         ran = programs.run(self.argv, self.timeout, self.limit)
         fine = ran.code in self.good and (ran.output or not ran.errors)
-        return ran.output, "" if fine else ran.trouble
+        trouble = "" if fine else ran.trouble
+        if not self.backwards:
+            return Said(ran.output, trouble)
+        text = _turned_round(ran.output)
+        if ran.full:
+            return Said(text, "", f"only the newest whole lines within {self.limit} bytes: it says more")
+        return Said(text, trouble, "only the newest whole lines that came in time" if text and ran.problem else "")
+
+
+def _turned_round(text: str) -> str:
+    """A journal that has the newest entry first, as it reads otherwise. Further lines of an entry are indented, and stay behind
+    its first one. What follows the last newline is part of a line, and left out."""
+    entries: list[list[str]] = []
+    for line in text[:text.rfind("\n") + 1].split("\n")[:-1]:
+        if entries and line[:1] == " ":
+            entries[-1].append(line)
+        else:
+            entries.append([line])
+    return "".join(f"{line}\n" for entry in reversed(entries) for line in entry)
 
 
 KERNEL = ("/proc/version", "/proc/uptime", "/proc/loadavg", "/proc/meminfo", "/proc/self/mountinfo", "/proc/pressure/cpu",
@@ -73,8 +105,8 @@ def questions(run_dir: str, settings_dir: str, since: Optional[float], packages:
         found += [Question(f"machine/systemctl-{verb}-{name}.txt", ("systemctl", "--no-pager", verb, *units), good=(0, 1, 3, 4))
                   for verb in _SHOWN]
         found.append(Question(f"machine/journal-{name}.txt", (
-            "journalctl", "--no-pager", "--quiet", "-o", "short-iso-precise", "-n", _JOURNAL_LINES, start,
-            *(word for unit in units for word in ("-u", unit))), 60.0, 8 << 20))
+            "journalctl", "--no-pager", "--quiet", "-o", "short-iso-precise", "-n", _JOURNAL_LINES, "--reverse", start,
+            *(word for unit in units for word in ("-u", unit))), 60.0, _JOURNAL_BYTES, backwards=True))
     found += [*_packages(packages), *_own(run_dir, settings_dir)]
     return tuple(found)
 

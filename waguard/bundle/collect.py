@@ -183,11 +183,12 @@ class Collector:
         packages = (*layout.package_names(), "waguard")
         for question in asked.questions(where.run_dir, where.settings_dir, wanted.since, packages):
             self._progress(question.shown)
-            text, trouble = question.said()
-            if trouble:
-                self.manifest.problems.append(f"{question.name}: {trouble}")
-            if text or not trouble:
-                self._add(archive, question.name, text.encode("utf-8", "replace"), command=question.shown, problem=trouble)
+            said = question.said()
+            if said.trouble:
+                self.manifest.problems.append(f"{question.name}: {said.trouble}")
+            if said.text or not said.trouble:
+                self._add(archive, question.name, said.text.encode("utf-8", "replace"), command=question.shown,
+                          problem=said.trouble, cut=said.cut)
         if wanted.doctor:
             self._progress(say("the doctor's diagnosis"))
             text, diagnosis, trouble = asked.doctor(where.run_dir)

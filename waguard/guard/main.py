@@ -50,6 +50,7 @@ class Options:
         self.settings_dir = settings.DIRECTORY
         self.run_dir = Path("/run/waguard")
         self.lib_dir = Path("/var/lib/waguard")
+        self.end_lease = False
 
 
 class Daemon:
@@ -251,6 +252,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """The program. Exit status: 0 stopped on request, 1 could not start, 2 wrong usage or settings."""
     words = list(sys.argv[1:] if argv is None else argv)
     options = _parse(words) if words else Options()
+    if options.end_lease:
+        return _end_lease(options)
     try:
         loaded = settings.load(options.settings_dir)
     except SettingsError as error:
@@ -279,6 +282,32 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return daemon.run()
 
 
+def _end_lease(options: Options) -> int:
+    from waguard import i18n
+    from waguard.guard import farewell
+
+    i18n.use(i18n.from_environment())
+
+    def tell(said: str) -> None:
+        sys.stderr.write(f"waguardd: {i18n.translated(said)}\n")
+
+    try:
+        if not farewell.remembers(options.run_dir, options.lib_dir):
+            return 0
+        options.run_dir.mkdir(mode=0o755, exist_ok=True)
+        lock = take_lock(options.run_dir)
+        if isinstance(lock, str):
+            tell(f"{lock}: waguardctl verbose off")
+            return 1
+        try:
+            return 0 if farewell.end_lease(options.run_dir, options.lib_dir, tell) else 1
+        finally:
+            os.close(lock)
+    except OSError as error:
+        tell(f"{error.filename or options.run_dir}: {error.strerror or error}")
+        return 1
+
+
 def _make(directory: Path, mode: int) -> str:
     try:
         directory.mkdir(mode=mode, parents=True, exist_ok=True)
@@ -302,6 +331,8 @@ def parser() -> Any:
                         help="sockets and volatile state (default: %(default)s)")
     parser.add_argument("--lib-dir", type=Path, metavar="DIR", default=Options().lib_dir,
                         help="lasting state (default: %(default)s)")
+    parser.add_argument("--end-lease", action="store_true",
+                        help="end a verbose lease while no guard runs, and nothing else: for the removal of the package")
     parser.add_argument("--version", action="version", version=f"waguardd {__version__}")
     return parser
 

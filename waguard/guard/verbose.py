@@ -105,7 +105,7 @@ class Verbose:
                 # Whether it was edited shows when it can be read again; until then the lease has to end, not to be forgotten.
                 self.lease = replace(lease, phase=Phase.ENDING, restart=False)
             return
-        self.own_mark = _mark(data)
+        self.own_mark = mark(data)
         if lease.phase is Phase.GRANTING:
             self._recover_grant(lease, data)
 
@@ -179,20 +179,7 @@ class Verbose:
             # all the same, and a later start finds it so. But nothing is written into a freeze.
             if trouble and freeze.freezing():
                 raise confwrite.Refused(trouble)
-            try:
-                original = confwrite.read(Path(lease.path))
-            except confwrite.Refused:
-                if Path(lease.path).exists():
-                    raise
-                return "gone"
-            undone = confedit.restore(original.data, lease.edit)
-            if undone.outcome is confedit.Outcome.SUPERSEDED:
-                line = conf.parse(original.data).raw(leases.KEY)
-                was = None if lease.edit.before is None else conf.parse(lease.edit.before).raw(leases.KEY)
-                # Killed between putting the line back and noting it: the file is as it should be.
-                return "restored" if resumed and line == was else "superseded"
-            self._replace(original, undone.data)
-            return "restored"
+            return put_back(lease, resumed, self._replace)
 
         def done(result: object, error: Optional[BaseException]) -> None:
             if error is not None:
@@ -201,7 +188,7 @@ class Verbose:
             self.lease, self._told = None, False
             self._ended(str(result), lease, why)
             self._save()
-            answer(_off(str(result), lease.path), "")
+            answer(told(str(result), lease.path), "")
 
         self._worker.run(work, 2 * _DURABLE_WITHIN, done)
 
@@ -258,11 +245,11 @@ class Verbose:
             self._hooks.event("verbose-trouble", said)
 
     def _replace(self, original: confwrite.Original, data: bytes) -> None:
-        self.own_mark = _mark(data)
+        self.own_mark = mark(data)
         confwrite.replace(original, data)
 
 
-def _mark(data: bytes) -> tuple[int, int]:
+def mark(data: bytes) -> tuple[int, int]:
     """As observe.conf makes it."""
     return (len(data), zlib.crc32(data))
 
@@ -271,8 +258,29 @@ def _until(seconds: Optional[float]) -> str:
     return say("until it is turned off") if seconds is None else say("for {time}", time=durations.show(seconds))
 
 
-def _off(result: str, path: str) -> str:
-    """What who gave the lease back is told."""
+def put_back(lease: Lease, resumed: bool, write: Callable[[confwrite.Original, bytes], None]) -> str:
+    """Give the conf its line back. "restored", "superseded" by somebody's edit, or the file is "gone". Raises confwrite.Refused.
+
+    ``resumed``: it was under way before, or never known to have been edited. ``write``: as confwrite.replace.
+    """
+    try:
+        original = confwrite.read(Path(lease.path))
+    except confwrite.Refused:
+        if Path(lease.path).exists():
+            raise
+        return "gone"
+    undone = confedit.restore(original.data, lease.edit)
+    if undone.outcome is confedit.Outcome.SUPERSEDED:
+        line = conf.parse(original.data).raw(leases.KEY)
+        was = None if lease.edit.before is None else conf.parse(lease.edit.before).raw(leases.KEY)
+        # Killed between putting the line back and noting it: the file is as it should be.
+        return "restored" if resumed and line == was else "superseded"
+    write(original, undone.data)
+    return "restored"
+
+
+def told(result: str, path: str) -> str:
+    """What who gave the lease back is told of how ``put_back`` went."""
     if result == "restored":
         return say("verbose logging is off; the line is as it was")
     if result == "superseded":

@@ -34,13 +34,14 @@ class Ran:
     """How a program ended. ``code``: exit status, -N for signal N, None when there is a ``problem``.
 
     ``problem`` is for a person: it could not be started, did not end in time, or said too much. ``output`` and ``errors`` are
-    what it wrote until then, of ``errors`` 4 KiB at most; what is not UTF-8 is replaced.
+    what it wrote until then, of ``errors`` 4 KiB at most; what is not UTF-8 is replaced. ``full``: it said too much.
     """
 
     code: Optional[int]
     output: str
     errors: str
     problem: str
+    full: bool = False
 
     @property
     def ok(self) -> bool:
@@ -85,7 +86,7 @@ def run(argv: Sequence[str], timeout: float, limit: int = 65536, environment: Op
         problem = say("no answer within {seconds:g} s", seconds=timeout) if problem == "late" else problem
         if problem:
             _kill(process)
-        return Ran(None if problem else process.returncode, heard.text(0), heard.text(1), problem)
+        return Ran(None if problem else process.returncode, heard.text(0), heard.text(1), problem, heard.full)
     except BaseException:  # Ctrl-C while it runs: nobody is left to wait for it.
         _kill(process)
         raise
@@ -139,7 +140,7 @@ class _Heard:
                 if not self._read(fd, where[fd]):
                     poll.unregister(fd)
                     del where[fd]
-            if len(self._data[0]) > self._limit:
+            if self.full:
                 return (say("more than {size} KiB of output", size=self._limit // 1024) if self._limit >= 1024
                         else say("too much output"))
         try:
@@ -147,6 +148,11 @@ class _Heard:
         except subprocess.TimeoutExpired:
             return "late"
         return ""
+
+    @property
+    def full(self) -> bool:
+        """It has written more than the limit to its output."""
+        return len(self._data[0]) > self._limit
 
     def _read(self, fd: int, index: int) -> bool:
         """Read once. False at the end of the stream."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -186,3 +188,9 @@ def test_the_real_systemd_understands_it(tmp_path: Path) -> None:
     ran = subprocess.run(["systemd-analyze", "verify", "--man=no", str(tmp_path / "waagent.service")], capture_output=True, text=True,
                          check=False, env={**os.environ, "SYSTEMD_UNIT_PATH": str(tmp_path) + ":"})
     assert "50-waguard.conf" not in ran.stderr
+
+
+def test_the_sums_by_which_a_purge_knows_it_are_those_of_its_texts() -> None:
+    postrm = (Path(__file__).resolve().parents[3] / "packaging/debian/waguard.postrm").read_text()
+    sums = [hashlib.sha256(text.encode()).hexdigest() for text in (dropin.TEXT, *dropin._EARLIER)]
+    assert sorted(re.findall(r"\b[0-9a-f]{64}\b", postrm)) == sorted(sums)

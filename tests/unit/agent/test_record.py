@@ -127,7 +127,7 @@ def test_no_bytes_raise(line: bytes) -> None:
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2999, 1, 1)),
        st.sampled_from(["VERBOSE", "INFO", "WARNING", "ERROR"]),
-       st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n")))
+       st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\r\n")))
 def test_what_the_agent_writes_comes_back(moment: datetime, level: str, text: str) -> None:
     stamp = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     found = parse(f"{stamp} {level} ExtHandler ExtHandler {text}\n".encode())

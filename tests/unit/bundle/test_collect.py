@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import gzip
 import hashlib
 import json
@@ -21,7 +22,7 @@ from typing import Any
 import pytest
 
 from waguard.bundle import asked, collect, looking, members, output
-from waguard.bundle.asked import Question
+from waguard.bundle.asked import Question, Said
 from waguard.bundle.looking import Looking
 from waguard.bundle.manifest import member_name
 from waguard.bundle.redact import MASK
@@ -161,12 +162,14 @@ class TestFiles:
             made.keep()
         assert (tmp_path / "x").read_text() == "other" and len(list(tmp_path.iterdir())) == 1
 
-    @pytest.mark.parametrize("target", ["none/x.tgz", "none/"])
-    def test_a_folder_that_is_not_there_is_said(self, machine: Machine, tmp_path: Path, target: str) -> None:
-        with pytest.raises(output.Unwritable) as error:
-            machine.collect(Path(f"{tmp_path}/none") if target.endswith("x") else Path(f"{tmp_path}/{target}"))
-            output.Output(f"{tmp_path}/{target}", "n")
+    def test_a_folder_that_is_not_there_is_said(self, machine: Machine, tmp_path: Path) -> None:
+        with pytest.raises(output.Unwritable, match="none") as error:
+            machine.collect(tmp_path / "out/none/x.tgz")
         assert error.value.hint
+        # A slash at the end names a folder, which a Path forgets.
+        with pytest.raises(output.Unwritable, match="none/: no such folder") as error:
+            output.Output(f"{tmp_path}/none/", "n")
+        assert error.value.hint and {path.name for path in tmp_path.iterdir()} == {"m"}
 
     def test_a_failure_half_way_leaves_nothing_behind(self, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         machine.file("log/waagent.log", "x\n" * 100000)
@@ -407,11 +410,43 @@ def test_the_programs_that_are_asked_are_bounded_and_print_no_arguments_of_other
 
 
 def test_a_program_that_does_not_end_or_says_too_much_is_noted() -> None:
-    assert Question("x", ("sleep", "60"), timeout=0.2).said() == ("", "no answer within 0.2 s")
-    text, trouble = Question("x", ("yes",), limit=5000).said()
-    assert len(text) <= 5000 and "output" in trouble
-    assert "cannot be started" in Question("x", ("/no/such",)).said()[1]
-    assert Question("x", ("sh", "-c", "exit 1"), good=(0, 1)).said() == ("", "")
+    assert Question("x", ("sleep", "60"), timeout=0.2).said() == Said("", "no answer within 0.2 s")
+    said = Question("x", ("yes",), limit=5000).said()
+    assert len(said.text) <= 5000 and "output" in said.trouble
+    assert "cannot be started" in Question("x", ("/no/such",)).said().trouble
+    assert Question("x", ("sh", "-c", "exit 1"), good=(0, 1)).said() == Said("")
+
+
+BACKWARDS = "for n in $(seq 3000 -1 1); do echo \"2025-11-19T12:41:22+0000 vm waagent[1]: entry $n\"; echo \"    of two lines\"; done"
+
+
+def test_what_is_told_backwards_reads_forwards_and_loses_its_oldest_part() -> None:
+    whole = Question("x", ("sh", "-c", BACKWARDS), backwards=True).said()
+    lines = whole.text.splitlines()
+    assert (whole.trouble, whole.cut) == ("", "") and len(lines) == 6000
+    assert [line.rpartition(" ")[2] for line in lines[::2]] == [str(n) for n in range(1, 3001)] and set(lines[1::2]) == {"    of two lines"}
+    for limit in range(5000, 5070):
+        said = Question("x", ("sh", "-c", BACKWARDS), limit=limit, backwards=True).said()
+        assert limit - 70 < len(said.text) <= limit
+        assert whole.text.endswith(said.text) or whole.text.endswith(said.text.partition("\n")[2]), "no whole lines, or not the newest"
+        assert said.cut == f"only the newest whole lines within {limit} bytes: it says more" and said.trouble == ""
+    slow = Question("x", ("sh", "-c", "echo 2; echo 1; printf 0; sleep 60"), timeout=0.5, backwards=True).said()
+    assert slow == Said("1\n2\n", "no answer within 0.5 s: 0", "only the newest whole lines that came in time")
+    assert Question("x", ("sleep", "60"), timeout=0.2, backwards=True).said().cut == ""
+
+
+def test_of_a_long_journal_the_bundle_has_the_newest_and_says_that_it_is_cut(machine: Machine, tmp_path: Path,
+                                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    (journal,) = (one for one in asked.questions("/run/waguard", "/etc/waguard", None, ()) if one.name == "machine/journal-agent.txt")
+    assert journal.backwards and "--reverse" in journal.argv
+    stand_in = dataclasses.replace(journal, argv=("sh", "-c", BACKWARDS), limit=5000)
+    monkeypatch.setattr(asked, "questions", lambda *_: (stand_in,))
+    machine.collect(tmp_path)
+    found = unpack(_bundle(tmp_path))
+    assert found["machine/journal-agent.txt"].decode().splitlines()[-2].endswith(" entry 3000")
+    (told,) = (one for one in _manifest(found)["members"] if one["member"] == "machine/journal-agent.txt")
+    assert "newest whole lines" in told["cut"] and "problem" not in told and _manifest(found)["problems"] == []
+    assert "machine/journal-agent.txt: only the newest whole lines within 5000 bytes" in found["README.txt"].decode()
 
 
 def test_the_history_is_bounded(machine: Machine) -> None:
