@@ -7,10 +7,11 @@ true now or happened last. Wordings are those of every release from 2.2.0 to 2.1
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
+from waguard.agent.logkinds import Sieve, bare, batches, level_and_text
 from waguard.agent.logstate import ChildExit, ChildStart, DaemonEnd, EndKind, ExitKind, LogState, Mark, Phase
 from waguard.agent.record import (
     Heartbeat,
@@ -98,26 +99,41 @@ def fold_all(state: LogState, records: Iterable[Record]) -> LogState:
 def scan(state: LogState, lines: Iterable[bytes], offset: Offset | None = None) -> tuple[LogState, LevelCounts]:
     """Fold and count raw lines in one go, the fast way for a flow of them; continuation lines are passed over.
 
-    A VERBOSE record, which is most of a verbose log, is counted by its head and not taken apart.
+    A VERBOSE record, which is most of a verbose log, is counted by its head and not taken apart, and so are records of a kind
+    (logkinds.py) that changes no state.
     """
     counts = {"VERBOSE": 0, "INFO": 0, "WARNING": 0, "ERROR": 0, "": 0}
-    verbose = b""
+    others: list[bytes] = []
+    verbose, before = b"", 0
     for line in lines:
         if line[28:36] == b"VERBOSE " and _VERBOSE.match(line):
             counts["VERBOSE"] += 1
-            verbose = line
-            continue
-        record = parse(line, offset)
-        if record is None:
-            continue
-        counts[record.level] += 1
-        if record.level == "VERBOSE":
-            verbose = line
+            verbose, before = line, len(others)
         else:
-            state = fold(state, record)
-    last = parse(verbose, offset)
-    state = fold(state, last) if last else state
+            others.append(line)
+    for part in (others[:before], others[before:]):
+        last = b""
+        for line in _telling(part, counts):
+            record = parse(line, offset)
+            if record is None:
+                continue
+            counts[record.level] += 1
+            if record.level == "VERBOSE":
+                last = line
+            else:
+                state = fold(state, record)
+    found = parse(last or verbose, offset)
+    state = fold(state, found) if found else state
     return state, LevelCounts(counts["VERBOSE"], counts["INFO"], counts["WARNING"], counts["ERROR"])
+
+
+def _telling(lines: list[bytes], counts: dict[str, int]) -> Iterator[bytes]:
+    """The lines that may change the state. The others are counted."""
+    for batch in batches(lines):
+        batch.sift(_SIEVE)
+        for kind, count in batch.quiet.items():
+            counts[level_and_text(kind)[0]] += count
+        yield from batch.loud
 
 
 def _with(state: LogState, **changes: Any) -> LogState:
@@ -390,3 +406,13 @@ def _index(signatures: Iterable[Signature]) -> dict[str, tuple[Signature, ...]]:
 
 
 _INDEX = _index(SIGNATURES)
+
+
+def _sieve(signatures: Iterable[Signature]) -> Sieve:
+    """Lets pass what `fold` does nothing with, by how its text begins, after time, level, thread and prefix."""
+    starts = {"Event: ", "Target handler state: ", *(known.start for known in signatures)}
+    loud = re.compile(rb"\A(?:[^ ]* ){4}(?:" + b"|".join(re.escape(bare(start.encode())) for start in sorted(starts)) + b")")
+    return Sieve({"VERBOSE": re.compile(b""), "INFO": loud, "WARNING": loud, "ERROR": loud}, deep=False)
+
+
+_SIEVE = _sieve(SIGNATURES)

@@ -5,21 +5,23 @@ It lives on from one short-lived process to the next as plain JSON.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Optional
 
-from waguard.agent import redact, signatures
+from waguard.agent import extlog, logkinds, redact, signatures
 from waguard.agent.extlog import LEVELS, Entry
+from waguard.agent.logkinds import ALIKE, STEP, level_and_text
+from waguard.agent.record import Offset, minute_at
 
 WINDOW = 300.0
 """Seconds over which a rate is told."""
 RUN = 900.0
 """Seconds between two matches of one signature from which they are no longer one run."""
-_SLOT = 10.0
+_SLOT = float(STEP)
 _KINDS = 1000
-_ALIKE = 120
 _MANY = 100
 _BEHIND, _CUT = "behind", "cut"
 _NO_DIGITS = str.maketrans("", "", "0123456789abcdefABCDEF")
@@ -66,6 +68,12 @@ class Tally:
         self._repeated = {where: text[:200] for where, text in _items(given.get("repeated")) if isinstance(text, str)}
         self._partly: dict[str, str] = {}
 
+    def read(self, source: str, where: str, lines: Sequence[bytes], offset: Optional[Offset], counted: bool,
+             whole: bool = True) -> None:
+        """`add` for the records that a log's new lines hold (extlog.py)."""
+        loud = self._sifted(source, where, lines, counted, whole) if source in (signatures.WAAGENT, signatures.COMMAND) else lines
+        self.add(source, where, extlog.records(source, loud, offset), counted, whole)
+
     def add(self, source: str, where: str, entries: Iterable[Entry], counted: bool, whole: bool = True) -> None:
         """One log's new records. Not ``counted``: history, from before anybody looked. Not ``whole``: there are more of them,
         older ones of the history, else newer ones."""
@@ -73,6 +81,7 @@ class Tally:
         slots = self._slots.setdefault(where, {})
         kinds, samples = self._alike.setdefault(where, (Counter(), {}))
         horizon = self._wall - WINDOW
+        found: dict[str, Match] = {}
         for entry in entries:
             at = entry.at if entry.at is not None else (self._wall if counted else None)
             if counted and at is not None and at > self._wall:
@@ -83,25 +92,50 @@ class Tally:
                 if at is not None and (at > horizon or not whole):
                     slot = int(at // _SLOT)
                     slots[slot] = slots.get(slot, 0) + 1
-                    kind = entry.text[:_ALIKE].translate(_NO_DIGITS)
+                    kind = entry.text[:ALIKE].translate(_NO_DIGITS)
                     if kind in kinds or len(kinds) < _KINDS:
                         kinds[kind] += 1
                         samples.setdefault(kind, entry.text)
             known = signatures.match(source, entry.text, entry.level)
             if known is not None:
-                self._matched(known.id, at, source, where, entry.text, counted)
+                last = found.get(known.id) or self.matches.get(known.id)
+                found[known.id] = _later(last, Match(known.id, at, source, where, entry.text, at))
+                if counted:
+                    self.signatures[known.id] += 1
+        # What takes long with a text is done to those alone that are kept.
+        for name, match in found.items():
+            if match is not self.matches.get(name):
+                self.matches[name] = replace(match, text=redact.short(match.text))
         self._partly[where] = "" if whole else _BEHIND if counted else _CUT
 
-    def _matched(self, name: str, at: Optional[float], source: str, where: str, text: str, counted: bool) -> None:
-        if counted:
-            self.signatures[name] += 1
-        last = self.matches.get(name)
-        if last is not None and last.at is not None and (at is None or at < last.at):
-            return
-        since, times = at, 1
-        if last is not None and last.at is not None and at is not None and at - last.at < RUN:
-            since, times = last.since, last.times + 1
-        self.matches[name] = Match(name, at, source, where, redact.short(text), since, times)
+    def _sifted(self, source: str, where: str, lines: Sequence[bytes], counted: bool, whole: bool) -> Iterator[bytes]:
+        """The lines that have to be read one by one. What `add` would do with the others is done here, in numbers.
+
+        The first of each kind is read, so that kinds come to be in their order and each has its sample.
+        """
+        sieve = signatures.sieve(source)
+        levels, slots = self.records[source], self._slots.setdefault(where, {})
+        kinds, _ = self._alike.setdefault(where, (Counter(), {}))
+        horizon = self._wall - WINDOW if whole else -math.inf
+        for batch in logkinds.batches(lines):
+            starts = batch.starts()
+            begins = {start: _begin(start) for start in starts}
+            lately = any(begin + _SLOT > horizon for begin in begins.values())
+            if not lately:
+                batch.sift(sieve)
+            elif all(begin > horizon for begin in begins.values()):
+                starts.subtract(batch.sift(sieve, lambda kind: len(kinds) < _KINDS and level_and_text(kind)[1] not in kinds))
+            for kind, count in batch.quiet.items():
+                level, text = level_and_text(kind)
+                if counted:
+                    levels[level] += count
+                if lately and text in kinds:
+                    kinds[text] += count
+            if lately and batch.quiet:
+                for start, count in (+starts).items():
+                    slot = int(min(begins[start], self._wall if counted else begins[start]) // _SLOT)
+                    slots[slot] = slots.get(slot, 0) + count
+            yield from batch.loud
 
     def rates(self) -> list[Rate]:
         """Of the logs that were written to lately, the fastest first."""
@@ -140,6 +174,23 @@ class Tally:
         return {"records": self.records, "signatures": self.signatures, "slots": slots,
                 "matches": [asdict(match) for match in self.matches.values()],
                 "repeated": {where: text for where, text in self._repeated.items() if text and where in slots}}
+
+
+def _later(last: Optional[Match], match: Match) -> Match:
+    """Of two matches of a signature the one to keep: the one that was read last, if it is none of an older log."""
+    if last is None or last.at is None:
+        return match
+    if match.at is None or match.at < last.at:
+        return last
+    return replace(match, since=last.since, times=last.times + 1) if match.at - last.at < RUN else match
+
+
+def _begin(start: bytes) -> float:
+    """Epoch seconds from which on lines are that have this start; less than any time for one that is none."""
+    try:
+        return minute_at(start[:16]) + int(start[17:]) * _SLOT
+    except ValueError:
+        return -math.inf
 
 
 def _in(value: Any, *names: str) -> Any:

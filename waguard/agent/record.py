@@ -27,7 +27,7 @@ _LINE = re.compile(
     re.DOTALL,
 )
 _LEVELS = {None: "", b"VERBOSE": "VERBOSE", b"INFO": "INFO", b"WARNING": "WARNING", b"ERROR": "ERROR"}
-_PREFIXES = frozenset(("Daemon", "ExtHandler", "LogCollector", "Firewall"))
+PREFIXES = frozenset(("Daemon", "ExtHandler", "LogCollector", "Firewall"))
 _EXTENSION = re.compile(r"\[[^\s\[\]]+-\d[\w.]*\]")
 _BRACKET = re.compile(r"\[[^\[\]]+\]")
 _THREAD = re.compile(r"MainThread|Thread-\d+\S*|\w+Handler|TelemetryEventsCollector|Dummy-\d+")
@@ -57,7 +57,7 @@ class Record(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _minute(text: bytes) -> float:
+def minute_at(text: bytes) -> float:
     """Seconds of "2025-11-19T12:41", once for all lines of a minute."""
     day = date(int(text[:4]), int(text[5:7]), int(text[8:10])).toordinal() - _EPOCH_DAY
     return day * 86400.0 + int(text[11:13]) * 3600 + int(text[14:16]) * 60
@@ -77,7 +77,7 @@ def parse(line: bytes, offset: Offset | None = None) -> Record | None:
     if utc is not bool(zulu) or (utc and level is None):
         return None
     try:
-        at: float | None = _minute(minute) + float(second)
+        at: float | None = minute_at(minute) + float(second)
     except ValueError:  # no such day
         return None
     if not utc and at is not None:
@@ -102,9 +102,9 @@ def _attribute(rest: str, threads: bool) -> tuple[str, str, int]:
         second_end = rest.find(" ", end + 1)
         second_end = len(rest) if second_end < 0 else second_end
         second = rest[end + 1 : second_end]
-        if second in _PREFIXES or (second.startswith("[") and _EXTENSION.fullmatch(second)):
+        if second in PREFIXES or (second.startswith("[") and _EXTENSION.fullmatch(second)):
             return first, second, second_end + 1
-    if first in _PREFIXES:
+    if first in PREFIXES:
         return "", first, end + 1
     return (first, "", end + 1) if threads and _THREAD.fullmatch(first) else ("", "", 0)
 

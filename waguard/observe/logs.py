@@ -135,7 +135,9 @@ class Follower:
             self._cut = True
         if self._cut:
             self._carry = b""
-        return [line[:_LINE_LIMIT] for line in lines]
+        if lines and len(lines[0]) > _LINE_LIMIT:  # No other is longer than what was read at once.
+            lines[0] = lines[0][:_LINE_LIMIT]
+        return lines
 
 
 def _offset(local: float) -> float:

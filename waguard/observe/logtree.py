@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from waguard.agent import extlog, handler, signatures
+from waguard.agent import handler, signatures
 from waguard.agent.logtally import Match, Rate, Tally
 from waguard.observe import files, logrotation, logsizes
 from waguard.observe.logrotation import Rotation
@@ -203,7 +203,7 @@ def _read(logs: list[_Log], given: Mapping[str, Any], tally: Tally,
             if read.problem:
                 problems[log.path] = read.problem.replace(str(log.file), log.path)
             whole = not read.behind and not (read.first and read.skipped)
-            tally.add(log.source, log.path, extlog.records(log.source, read.lines, _east), not read.first, whole)
+            tally.read(log.source, log.path, read.lines, _east, not read.first, whole)
             if read.behind:
                 again.append(log)
         waiting = again

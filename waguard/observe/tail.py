@@ -169,10 +169,10 @@ class Tail:
         if spot.cut and lines:
             visit.skipped += len(lines.pop(0))
             spot.cut = False
-        for line in lines:
-            if len(line) > LINE_LIMIT:
-                visit.skipped += len(line) - LINE_LIMIT
-        visit.lines += [line[:LINE_LIMIT] for line in lines if line and line != b"\r"]
+        if lines and len(lines[0]) > LINE_LIMIT:  # No other is longer than what was read at once.
+            visit.skipped += len(lines[0]) - LINE_LIMIT
+            lines[0] = lines[0][:LINE_LIMIT]
+        visit.lines += [line for line in lines if line and line != b"\r"]
         spot.offset = at - len(carry)
         if spot.cut or len(carry) > LINE_LIMIT:
             self._cut(spot, carry, at)

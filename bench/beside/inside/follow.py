@@ -18,7 +18,7 @@ def guard(path):
 
 
 def doctor(path):
-    from waguard.agent import extlog, signatures
+    from waguard.agent import signatures
     from waguard.agent.logtally import Tally
     from waguard.observe.tail import Tail
 
@@ -26,7 +26,7 @@ def doctor(path):
     while True:
         read = Tail(path, state, 0, 4 << 20).read()
         state = read.state
-        tally.add(signatures.WAAGENT, str(path), extlog.records(signatures.WAAGENT, read.lines), True, not read.behind)
+        tally.read(signatures.WAAGENT, str(path), read.lines, None, True, not read.behind)
         if not read.behind:
             return {"records": tally.records[signatures.WAAGENT],
                     "signatures": {name: count for name, count in tally.signatures.items() if count}}
