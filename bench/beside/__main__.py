@@ -42,7 +42,7 @@ def steps(quick: bool) -> dict[str, Step]:
         "footprint": lambda vm: _with_exporters(vm, lambda: footprint.measure(vm, 30 if quick else 300)),
         "visit": lambda vm: [footprint.visit(vm, 2 if quick else 6)],
         "commands": lambda vm: commands.measure(vm, 5 if quick else 15, 0 if quick else 3),
-        "following": lambda vm: following.measure(vm, *((4 << 20, 1) if quick else (32 << 20, 3))),
+        "following": lambda vm: following.measure(vm, *((16 << 20, 1) if quick else (32 << 20, 3))),
         "bundle": lambda vm: bundle.measure(vm, *((200_000_000, 0) if quick else (1_000_000_000, 0))),
         "growth": lambda vm: growth.measure(vm, quick),
     }
