@@ -7,15 +7,15 @@ version of prometheus_client adds ``_created`` series to those.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.machinery import PathFinder
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from waguard import __version__
+from waguard.exporter.node import Marks, Node, Root, Wrong
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -53,72 +53,6 @@ def _parts() -> list[ModuleType]:
 
 
 _core, _openmetrics, _utils = _parts()
-
-
-class Wrong(ValueError):
-    """A value in the snapshot is not of the type that the contract says. The message has its path."""
-
-
-class Node:
-    """A place in the snapshot: typed getters that give None for what is not known and raise Wrong with the path."""
-
-    __slots__ = ("_key", "_parent", "_value")
-
-    def __init__(self, value: Any, parent: Optional[Node] = None, key: Union[str, int] = "") -> None:
-        self._value = value
-        self._parent = parent
-        self._key = key
-
-    def __getitem__(self, key: str) -> Node:
-        return Node(self._mapping().get(key), self, key)
-
-    def items(self) -> list[tuple[str, Node]]:
-        return [(key, Node(value, self, key)) for key, value in self._mapping().items()]
-
-    def each(self) -> list[Node]:
-        if self._value is not None and not isinstance(self._value, list):
-            raise self._wrong("a list")
-        return [Node(value, self, index) for index, value in enumerate(self._value or ())]
-
-    def known(self) -> bool:
-        return self._value is not None
-
-    def number(self) -> Optional[float]:
-        value = self._value
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self._wrong("a number")
-        if (isinstance(value, int) and abs(value) >= 1 << 1023) or not math.isfinite(value):
-            raise self._wrong("a finite number")
-        return float(value)
-
-    def flag(self) -> Optional[bool]:
-        if self._value is None or isinstance(self._value, bool):
-            return self._value
-        raise self._wrong("true or false")
-
-    def text(self) -> Optional[str]:
-        if self._value is None or isinstance(self._value, str):
-            return self._value
-        raise self._wrong("a string")
-
-    def _mapping(self) -> Mapping[str, Any]:
-        if self._value is None:
-            return {}
-        if not isinstance(self._value, dict):
-            raise self._wrong("an object")
-        return self._value
-
-    def _path(self) -> str:
-        """Made only where it is said: there are hundreds of places, and nearly all of them are right."""
-        if self._parent is None:
-            return ""
-        before = self._parent._path()
-        return f"{before}[{self._key}]" if isinstance(self._key, int) else f"{before}.{self._key}" if before else self._key
-
-    def _wrong(self, wanted: str) -> Wrong:
-        return Wrong(f"{self._path() or 'snapshot'} is {type(self._value).__name__}, not {wanted}")
 
 
 Sample = tuple[tuple[str, ...], Optional[float]]
@@ -299,7 +233,6 @@ FAMILIES = (
 )
 """Every family that is read from the snapshot, in the order of the exposition."""
 
-
 _OWN = (
     Family("build_info", ("version",), lambda _: [((__version__,), 1.0)], "Version of the waguard that made this exposition."),
     Family("guard_up", (), lambda snapshot: [((), snapshot.known())],
@@ -313,23 +246,40 @@ def families(snapshot: Optional[Snapshot], complain: Complaint = lambda _: None)
 
     ``complain`` is called with one sentence for each family that is left out because the snapshot breaks its contract.
     """
-    return (_metric(family, samples) for family, samples in _read(snapshot, complain))
+    return (_metric(*each) for each in _read(snapshot, complain, lambda family: _found(family, snapshot)))
 
 
-def _read(snapshot: Optional[Snapshot], complain: Complaint) -> Iterator[tuple[Family, list[Sample]]]:
+class _Found(NamedTuple):
+    """What a family has in a snapshot. ``asked``: the parts of the snapshot that decided it; ``wrong``: why it is left out."""
+
+    asked: Iterable[str]
+    samples: list[Sample]
+    wrong: str = ""
+
+
+_Look = Callable[[Family], _Found]
+
+
+def _found(family: Family, snapshot: Optional[Snapshot]) -> _Found:
+    root = Root(snapshot)
+    try:
+        samples = [sample for sample in family.read(root) if sample[1] is not None]
+        if family.name.endswith("_total") and any(value < 0 for _, value in samples if value is not None):
+            raise Wrong("it counts less than nothing")
+        return _Found(root.asked, samples)
+    except Wrong as error:
+        return _Found(root.asked, [], f"waguard_{family.name} is left out: {error}")
+
+
+def _read(snapshot: Optional[Snapshot], complain: Complaint, look: _Look) -> Iterator[tuple[Family, list[Sample]]]:
     if snapshot is not None and snapshot.get("schema") != 1:
         complain(f"snapshot has schema {snapshot.get('schema')!r}, this waguard knows 1: some metrics may be missing")
-    root = Node(snapshot)
     for family in (*_OWN, *FAMILIES) if snapshot is not None else _OWN:
-        try:
-            samples = [sample for sample in family.read(root) if sample[1] is not None]
-            if family.name.endswith("_total") and any(value < 0 for _, value in samples if value is not None):
-                raise Wrong("it counts less than nothing")
-        except Wrong as error:
-            complain(f"waguard_{family.name} is left out: {error}")
-            continue
-        if samples:
-            yield family, samples
+        found = look(family)
+        if found.wrong:
+            complain(found.wrong)
+        elif found.samples:
+            yield family, found.samples
 
 
 def _metric(family: Family, samples: Iterable[Sample]) -> Metric:
@@ -371,18 +321,27 @@ def render(
 
 
 class Writer:
-    """Renders one snapshot after another as ``render`` does, writing only what differs from the one before. For several threads.
+    """Renders one snapshot after another as ``render`` does, but only what differs from the one before. For several threads.
 
-    Everything is read anew each time. Of each family and format the samples and the text last written are kept: the same samples
-    are the same text.
+    A family is read anew when one of the snapshot's parts that it was read from is not the same, type for type; and its text is
+    written anew when its samples are not.
     """
 
     def __init__(self) -> None:
+        self._found: dict[str, tuple[dict[str, object], Optional[_Found]]] = {}
         self._written: dict[tuple[str, bool], tuple[list[Sample], bytes]] = {}
 
     def render(self, snapshot: Optional[Snapshot], accept: Optional[str], complain: Complaint) -> tuple[bytes, str]:
-        openmetrics = _likes_openmetrics(accept or "")
-        parts = [self._text(family, samples, openmetrics) for family, samples in _read(snapshot, complain)]
+        openmetrics, marks = _likes_openmetrics(accept or ""), Marks(snapshot or {})
+
+        def look(family: Family) -> _Found:
+            before, found = self._found.get(family.name, ({}, None))
+            if found is None or not before or any(marks[part] != mark for part, mark in before.items()):
+                found = _found(family, snapshot)
+                self._found[family.name] = {part: marks[part] for part in found.asked}, found
+            return found
+
+        parts = [self._text(family, samples, openmetrics) for family, samples in _read(snapshot, complain, look)]
         if openmetrics:
             return b"".join((*parts, _EOF)), str(_openmetrics.CONTENT_TYPE_LATEST)
         return b"".join(parts), TEXT

@@ -349,6 +349,16 @@ def test_only_what_has_changed_is_written(monkeypatch: pytest.MonkeyPatch, snaps
     assert written == ["agent_up", "agent_handler_up", "agent_state", "agent_cpu_seconds_total"]
 
 
+def test_a_part_that_is_nested_too_deeply_to_be_compared_is_read_each_time(snapshot: dict[str, Any]) -> None:
+    deep: Any = 1
+    for _ in range(5000):
+        deep = [deep]
+    writer = metrics.Writer()
+    for exits in (1, 1, 2):
+        snapshot["counters"].update(agent_exits=exits, more=deep)
+        assert f"waguard_agent_exits_total {exits}.0\n".encode() in writer.render(snapshot, None, pytest.fail)[0]
+
+
 # Formats and imports
 
 
