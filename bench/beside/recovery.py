@@ -14,7 +14,7 @@ SETTINGS = "liveness: {check_interval: 1s}\nrestart: {reset_after: 1s}\n"
 """The first start in a row waits for nothing, the next ones do, on purpose: so each kill comes after the pace has begun anew."""
 LIMIT = "systemd, Restart=always RestartSec=0"
 FAST = "monit, 1 s cycle"
-ALWAYS = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestart=always\nRestartSec=0\n"
+ALWAYS = "[Service]\nRestart=always\nRestartSec=0\n"
 LOOK = 0.3
 
 
