@@ -1,6 +1,6 @@
 """Masks secrets in a text of any length that comes in pieces: bytes in, bytes out, the same however it was cut.
 
-Between two calls it holds what a rule may still have to see (secrets.LOOK and BACK bytes), never a secret's length.
+Between two calls it holds what a rule may still have to see (hit.LOOK and hit.BACK bytes), never a secret's length.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Optional
 
 from waguard.bundle import ends, secrets
-from waguard.bundle.secrets import Hit
+from waguard.bundle.hit import BACK, LOOK, Hit
 
 MASK = b"***REDACTED***"
 """The agent's own word (WALinuxAgent common/protocol/goal_state.py): good in XML and JSON too."""
@@ -50,7 +50,7 @@ class Redactor:
     def feed(self, data: bytes) -> bytes:
         """More of the text; returns what is certain by now."""
         self._data += data
-        return self._turn(False) if len(self._data) - self._scanned > 2 * secrets.LOOK else b""
+        return self._turn(False) if len(self._data) - self._scanned > 2 * LOOK else b""
 
     def close(self) -> bytes:
         """The rest."""
@@ -60,7 +60,7 @@ class Redactor:
         data = self._data
         low = data.lower()
         safe = len(data) + 1 if final else len(data) - ends.AHEAD
-        limit = len(data) if final else len(data) - secrets.LOOK
+        limit = len(data) if final else len(data) - LOOK
         found = [*self._later, *secrets.hits(data, low, self._scanned, limit, self._cut == 0)]
         found.sort(key=lambda hit: (hit.at, hit.rule, hit.crossing))
         self._scanned = limit
@@ -124,7 +124,7 @@ class Redactor:
     def _trim(self) -> None:
         """Forget what nobody looks back at."""
         waiting = [one.at for one in self._span.open if not one.done] if self._span else []
-        gone = min(self._at, self._scanned, *waiting) - secrets.BACK
+        gone = min(self._at, self._scanned, *waiting) - BACK
         if gone <= 0:
             return
         self._data = self._data[gone:]

@@ -129,7 +129,7 @@ def test_the_hole_that_a_truncated_log_begins_with_is_no_reason_to_leave_it_out(
 
 
 @pytest.mark.parametrize("data", [b"PK\x03\x04rest", b"\x7fELF\x02", b"SQLite format 3\x00", bytes(range(32)) * 40, b"\x00" * 257 + b"ustar",
-                                  "text".encode("utf-16"), random.Random(3).randbytes(4096)])
+                                  "text".encode("utf-16"), "text".encode("utf-32"), b"\x00\x00\xfe\xff\x00\x00\x00a", random.Random(3).randbytes(4096)])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_what_is_no_text_is_left_out(tmp_path: Path, data: bytes, suffix: str) -> None:
     with pytest.raises(content.Unfit):
