@@ -82,7 +82,7 @@ def pieces(fd: int, size: int, name: str, mode: str, most: int, report: Report) 
             _check(head)
         report.read += len(piece)
         yield redactor.feed(piece)
-    yield redactor.close()
+    yield redactor.close_cut() if report.cut else redactor.close()
     report.masked = dict(redactor.masked)
 
 

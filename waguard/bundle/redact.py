@@ -56,6 +56,18 @@ class Redactor:
         """The rest."""
         return self._turn(True)
 
+    def close_cut(self) -> bytes:
+        """The rest of a text that was cut somewhere: without its last, unfinished line, in which half a secret may stand that
+        nobody would know. Of a line that is longer than LOOK, its last LOOK bytes are left out."""
+        newline = self._data.rfind(b"\n", max(self._scanned, len(self._data) - LOOK))
+        if newline < 0 < len(self._data) - LOOK:
+            out = self._turn(False)  # With all that may be seen behind it.
+            self._data = self._data[:self._scanned]
+            self._later.clear()
+            return out + self._turn(True)
+        self._data = self._data[:newline + 1]
+        return self._turn(True)
+
     def _turn(self, final: bool) -> bytes:
         data = self._data
         low = data.lower()
