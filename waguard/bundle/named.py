@@ -37,6 +37,8 @@ _KEYS = (b"account", b"access", b"shared", b"storage", b"workspace", b"primary",
          b"instrumentation", b"activation", b"machine", b"decryption", b"validation", b"license")
 _Q = PERHAPS_QUOTED
 _WORDS = rb"pass(?:word|wd|phrase|code)|secret|token|credential|pwd|customdata|protected_?settings"
+THIN = ((b"settings", re.compile(rb"(?:protected|public)settings")), (b"key", re.compile(rb"(?:" + rb"|".join(_KEYS) + rb")key")))
+"""Needles that logs are full of, and what a text without blanks and signs has to have for them to matter."""
 _SUFFIX = rb"(?P<plural>s?)(?:[_-]?(?:hash|value|text|data|string|base64|b64|[0-9]{1,3})(?![a-z0-9]))?"
 _SCALAR = rb"(?:" + QUOTED + rb"[^\"'&\\<>%\r\n]{0,120}" + QUOTED + rb"|[\w.+-]{1,40})"
 _MEMBER = (rb"(?:(?:\s{0,40},)?\s{0,40}" + _Q + rb"(?!value)[\w:.$-]{1,40}" + _Q + rb"\s{0,8}[:=]\s{0,40}"

@@ -24,6 +24,7 @@ class _Span:
         self.head = b""
         self.length = 0
         self.open = [_Open(hit)]
+        self.waiting = False  # All that is known was gone through already.
 
 
 class _Open:
@@ -76,6 +77,8 @@ class Redactor:
         found = [*self._later, *secrets.hits(data, low, self._scanned, limit, self._cut == 0)]
         found.sort(key=lambda hit: (hit.at, hit.rule, hit.crossing))
         self._scanned = limit
+        if self._span is not None:
+            self._span.waiting = False
         self._later = [hit for hit in found if hit.at >= limit and not final]
         for hit in found[:len(found) - len(self._later)]:
             self._advance(low, safe, final)
@@ -95,6 +98,7 @@ class Redactor:
         if self._span is not None:
             if hit.crossing:
                 self._span.open.append(_Open(hit))
+                self._span.waiting = False
             return
         if hit.at >= self._at:
             self._out.append(self._data[self._at:hit.at])
@@ -106,8 +110,9 @@ class Redactor:
     def _advance(self, low: bytes, safe: int, final: bool) -> None:
         """Go on with the open secret, to its end or to that of what is known."""
         span = self._span
-        if span is None:
+        if span is None or span.waiting:
             return
+        span.waiting = True
         for one in span.open:
             if not one.done:
                 one.at, one.done = one.hit.end.step(low, one.at, safe, final)

@@ -87,7 +87,7 @@ _RUN = b"b" * 40
 
 def hits(data: bytes, low: bytes, start: int, stop: int, whole: bool) -> Iterator[Hit]:
     """Secrets by needles in ``data[start:stop]``, in no order. ``whole``: the text begins where ``data`` does."""
-    there = _there(data[start:stop + LOOK])
+    there = _there(data[max(0, start - _NEAR):stop + LOOK])
     for needle, pattern, rule in named.NAMES:
         if needle in there:
             for found in _each(needle, pattern, low, start, stop):
@@ -128,6 +128,10 @@ def _thin(needles: Iterable[bytes]) -> tuple[tuple[bytes, bytes], ...]:
 _NEEDLES = _thin([*(needle for needle, *_ in named.NAMES), *(needle for needle, *_ in _SIMPLE),
                   *(needle for needle, *_ in urls.PATTERNS), b"value", *_BEGINS, *_ENCODED_SIGNS])
 _CASED = _thin(_LEADS)
+_NEAR = 64
+"""Bytes before a needle that may belong to its name."""
+_FEW = 32 * 1024
+"""Bytes of different lines in which it costs nothing to look closer."""
 
 
 def _there(data: bytes) -> set[bytes]:
@@ -135,7 +139,9 @@ def _there(data: bytes) -> set[bytes]:
     looked through once."""
     lines = b"\n".join(set(data.translate(None, _DROPPED).split(b"\n")))
     low = lines.lower()
-    return {needle for needle, thin in _NEEDLES if thin in low} | {needle for needle, thin in _CASED if thin in lines}
+    idle = {needle for needle, pattern in named.THIN if len(low) < _FEW and not pattern.search(low)}
+    found = {needle for needle, thin in _NEEDLES if thin in low} | {needle for needle, thin in _CASED if thin in lines}
+    return found - idle
 
 
 def _each(needle: bytes, pattern: re.Pattern[bytes], text: bytes, start: int, stop: int) -> Iterator[re.Match[bytes]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Optional
 
 from waguard.bundle import ends
@@ -17,7 +17,6 @@ _LONG_END = re.compile(rb"[\s\"'<>]")
 _MOST_USER, _MOST = 900, 3000
 """Bytes. What is longer is masked up to the next blank or quote, as nobody can see whether there is an ``@``."""
 _BLANK = re.compile(rb"[\s\"]")
-_AT = re.compile(rb"@|%(?:25){0,3}40")
 _PORT = re.compile(rb"[0-9]{1,5}(?:[/\\?#,;\"'<\s)\]}]|\Z)")
 _ONLY_PORT = re.compile(rb"[0-9]{1,5}[/\\]{0,4}(?:[\"',;<\s)\]}]|\Z)")
 _TOKEN = re.compile(rb"(?=[^\s/@:\"'<>\\]{20,256}@)[^\s/\"'<>]{1,1024}@")
@@ -43,31 +42,50 @@ PATTERNS = (
 class _Ahead:
     """What comes next in a text that is gone through from its beginning: each byte is looked at once, however often one asks."""
 
-    def __init__(self, low: bytes, pattern: re.Pattern[bytes]) -> None:
-        self._low = low
-        self._pattern = pattern
+    def __init__(self, find: Callable[[int], int]) -> None:
+        self._find = find
         self._next = -1
 
     def __call__(self, at: int) -> int:
         if self._next < at:
-            found = self._pattern.search(self._low, at)
-            self._next = found.start() if found else len(self._low) + LOOK
+            self._next = self._find(at)
         return self._next
 
 
 def hits(low: bytes, start: int, stop: int, there: set[bytes]) -> Iterator[Hit]:
     """The passwords of URLs whose needles are in ``low[start:stop]``."""
+    never = len(low) + LOOK
+
+    def place(found: int) -> int:
+        return found if found >= 0 else never
+
+    def blank_from(begin: int) -> int:
+        found = _BLANK.search(low, begin)
+        return found.start() if found else never
+
+    plain = low.find(b"@", start) >= 0 or _endless(low, start)
     for needle, pattern in PATTERNS:
-        at = low.find(needle, start) if needle in there else -1
-        sign, blank = _Ahead(low, _AT), _Ahead(low, _BLANK)
+        at = low.find(needle, start) if needle in there and (plain or needle == b"2f%") else -1
+        sign, blank = _Ahead(lambda begin: place(low.find(b"@", begin))), _Ahead(blank_from)
+        encoded = _Ahead(lambda begin: place(low.find(b"40", begin))) if needle == b"2f%" else sign
         while 0 <= at < stop:
             found = pattern.match(low, at)
             end = found.end() if found else 0
-            if found and (sign(end) < min(blank(end), at + LOOK) or (needle != b"2f%" and blank(end) - at > _MOST)):
+            near = found and min(sign(end), encoded(end)) < min(blank(end), at + LOOK)
+            if found and (near or (needle != b"2f%" and blank(end) - at > _MOST)):
                 hit = _hit(low, found)
                 if hit is not None:
                     yield hit
             at = low.find(needle, at + 1)
+
+
+def _endless(low: bytes, at: int) -> bool:
+    """There may be more than _MOST bytes without a blank."""
+    while len(low) - at > _MOST:
+        at = low.rfind(b"\n", at + 1, at + _MOST)
+        if at < 0:
+            return True
+    return False
 
 
 def _hit(low: bytes, found: re.Match[bytes]) -> Optional[Hit]:
