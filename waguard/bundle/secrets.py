@@ -36,7 +36,7 @@ RULES = {
 
 _BLANK = rb"(?:[ \t]|%(?:25)?20|\+)"
 _SCHEME = (rb"(?:basic|bearer|negotiate|sharedkey(?:lite)?|sharedaccesssignature|"
-           rb"[a-z][a-z0-9-]{2,30}(?=[ \t]{1,8}[^\s\"'<>]{8}))" + _BLANK + rb"{1,8}")
+           rb"(?:aws4-hmac|hmac|scram)-sha[0-9-]{1,6}|[a-z][a-z-]{2,30}(?=[ \t]{1,8}[^\s\"'<>]{8}))" + _BLANK + rb"{1,8}")
 _SIGNED = (rb"(?:" + QUOTED + rb")?[ \t]{0,20}(?:" + SIGN + rb"|,(?=[ \t]{0,20}[bu]?" + QUOTED + rb"))" + _BLANK + rb"{0,20}"
            rb"(?:\[[ \t]{0,20})?(?:[bu]?" + QUOTED + rb")?")
 _HEADER = rb"(?=(authorization" + _SIGNED

@@ -77,6 +77,7 @@ EXACT: dict[str, tuple[str, ...]] = {
         "x-ms-authorization: ⟦abc⟧ x", "Proxy-Authorization: Basic ⟦abc⟧", "Bearer ⟦abcdefghijklmnopqrstuv⟧.",
         'Authorization: Digest ⟦username="a", response="b"⟧\n', "Set-Cookie: ⟦id=abc; Path=/⟧\n", "authorization: Custom ⟦abcdefgh⟧ x",
         '"Authorization":"Basic ⟦abc\\/S=⟧"', "Authorization: SharedKey acct:⟦abc\\u002BS⟧ x", "SharedKey acct:⟦abcdefg\\u002BS⟧ x",
+        "x-ms-authorization: ⟦hunter2Zq⟧ followed by words", "Authorization: HMAC-SHA256 ⟦abcdefgh⟧ x",
         "('Authorization', 'Bearer ⟦S⟧'), x", '["Authorization","Bearer ⟦S⟧"]', "\\u0022Authorization\\u0022:\\u0022Basic ⟦S⟧\\u0022",
         "Bearer ⟦abcdefghijklm\\u002Bnopqrstuv⟧ x",
     ),
