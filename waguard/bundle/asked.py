@@ -6,12 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
 from waguard import i18n
 from waguard.agent import layout
+from waguard.bundle import redact
 from waguard.observe import files, programs
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
@@ -55,12 +56,12 @@ class Question:
         return " ".join(("waguardctl", *self.argv[_WORDS:]) if self.argv[:_WORDS] == own() else self.argv)
 
     def said(self) -> Said:
-        """Ask. Never raises."""
+        """Ask. Never raises. Of what was cut, whole lines are taken: half a secret would not be known for one."""
         ran = programs.run(self.argv, self.timeout, self.limit)
         fine = ran.code in self.good and (ran.output or not ran.errors)
-        trouble = "" if fine else ran.trouble
+        trouble = "" if fine else replace(ran, output=_masked(ran.output), errors=_masked(ran.errors)).trouble
         if not self.backwards:
-            return Said(ran.output, trouble)
+            return Said(ran.output if ran.code is not None else ran.output[:ran.output.rfind("\n") + 1], trouble)
         text = _turned_round(ran.output)
         if ran.full:
             return Said(text, "", f"only the newest whole lines within {self.limit} bytes: it says more")
@@ -169,6 +170,11 @@ def _message(output: str) -> str:
         return str(json.loads(output)["error"]["message"])
     except (ValueError, LookupError, TypeError):
         return ""
+
+
+def _masked(output: str) -> str:
+    """Before its last line is cut to be shown: half a secret would not be known for one."""
+    return redact.redact(output.encode("utf-8", "replace")).decode("utf-8", "replace")
 
 
 def kernel(path: str) -> bytes:

@@ -11,8 +11,8 @@ from itertools import chain
 from typing import Any, Callable, Protocol
 
 from waguard.bundle import members
+from waguard.bundle.hit import LOOK
 from waguard.bundle.redact import MASK, Redactor, redact
-from waguard.bundle.secrets import LOOK
 
 PIECE = 256 * 1024
 LARGEST_TEXT = 16 << 20
@@ -23,7 +23,7 @@ _HEAD = 4096
 _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
 _NOT_TEXT = (b"PK\x03\x04", b"\x7fELF", b"SQLite format 3\x00", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd",
              b"\x89PNG", b"LPKSHHRH")
-_WIDE = (b"\xff\xfe", b"\xfe\xff")
+_WIDE = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _COMPRESSED = (".gz", ".xz", ".bz2")
 
 
@@ -82,7 +82,7 @@ def pieces(fd: int, size: int, name: str, mode: str, most: int, report: Report) 
             _check(head)
         report.read += len(piece)
         yield redactor.feed(piece)
-    yield redactor.close()
+    yield redactor.close_cut() if report.cut else redactor.close()
     report.masked = dict(redactor.masked)
 
 
@@ -192,7 +192,7 @@ def _decompressor(name: str) -> Callable[[], _Decompressor]:
 def _check(head: bytes) -> None:
     """Raises Unfit for what is no text of one byte a letter: nothing could be found in it."""
     if head.startswith(_WIDE):
-        raise Unfit("text in UTF-16, which cannot be looked through")
+        raise Unfit("text in UTF-16 or UTF-32, which cannot be looked through")
     if head.startswith(_NOT_TEXT) or head[257:262] == b"ustar":
         raise Unfit("not text")
     if len(_CONTROL.findall(head)) > max(3, len(head) // 50):

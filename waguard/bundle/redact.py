@@ -1,6 +1,6 @@
 """Masks secrets in a text of any length that comes in pieces: bytes in, bytes out, the same however it was cut.
 
-Between two calls it holds what a rule may still have to see (secrets.LOOK and BACK bytes), never a secret's length.
+Between two calls it holds what a rule may still have to see (hit.LOOK and hit.BACK bytes), never a secret's length.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Optional
 
 from waguard.bundle import ends, secrets
-from waguard.bundle.secrets import Hit
+from waguard.bundle.hit import BACK, LOOK, Hit
 
 MASK = b"***REDACTED***"
 """The agent's own word (WALinuxAgent common/protocol/goal_state.py): good in XML and JSON too."""
@@ -24,6 +24,7 @@ class _Span:
         self.head = b""
         self.length = 0
         self.open = [_Open(hit)]
+        self.waiting = False  # All that is known was gone through already.
 
 
 class _Open:
@@ -50,20 +51,34 @@ class Redactor:
     def feed(self, data: bytes) -> bytes:
         """More of the text; returns what is certain by now."""
         self._data += data
-        return self._turn(False) if len(self._data) - self._scanned > 2 * secrets.LOOK else b""
+        return self._turn(False) if len(self._data) - self._scanned > 2 * LOOK else b""
 
     def close(self) -> bytes:
         """The rest."""
+        return self._turn(True)
+
+    def close_cut(self) -> bytes:
+        """The rest of a text that was cut somewhere: without its last, unfinished line, in which half a secret may stand that
+        nobody would know. Of a line that is longer than LOOK, its last LOOK bytes are left out."""
+        newline = self._data.rfind(b"\n", max(self._scanned, len(self._data) - LOOK))
+        if newline < 0 < len(self._data) - LOOK:
+            out = self._turn(False)  # With all that may be seen behind it.
+            self._data = self._data[:self._scanned]
+            self._later.clear()
+            return out + self._turn(True)
+        self._data = self._data[:newline + 1]
         return self._turn(True)
 
     def _turn(self, final: bool) -> bytes:
         data = self._data
         low = data.lower()
         safe = len(data) + 1 if final else len(data) - ends.AHEAD
-        limit = len(data) if final else len(data) - secrets.LOOK
+        limit = len(data) if final else len(data) - LOOK
         found = [*self._later, *secrets.hits(data, low, self._scanned, limit, self._cut == 0)]
         found.sort(key=lambda hit: (hit.at, hit.rule, hit.crossing))
         self._scanned = limit
+        if self._span is not None:
+            self._span.waiting = False
         self._later = [hit for hit in found if hit.at >= limit and not final]
         for hit in found[:len(found) - len(self._later)]:
             self._advance(low, safe, final)
@@ -83,6 +98,7 @@ class Redactor:
         if self._span is not None:
             if hit.crossing:
                 self._span.open.append(_Open(hit))
+                self._span.waiting = False
             return
         if hit.at >= self._at:
             self._out.append(self._data[self._at:hit.at])
@@ -94,8 +110,9 @@ class Redactor:
     def _advance(self, low: bytes, safe: int, final: bool) -> None:
         """Go on with the open secret, to its end or to that of what is known."""
         span = self._span
-        if span is None:
+        if span is None or span.waiting:
             return
+        span.waiting = True
         for one in span.open:
             if not one.done:
                 one.at, one.done = one.hit.end.step(low, one.at, safe, final)
@@ -124,7 +141,7 @@ class Redactor:
     def _trim(self) -> None:
         """Forget what nobody looks back at."""
         waiting = [one.at for one in self._span.open if not one.done] if self._span else []
-        gone = min(self._at, self._scanned, *waiting) - secrets.BACK
+        gone = min(self._at, self._scanned, *waiting) - BACK
         if gone <= 0:
             return
         self._data = self._data[gone:]

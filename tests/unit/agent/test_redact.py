@@ -57,6 +57,8 @@ DRESSES = [
     "http_proxy=http://user:p@{}@proxy.example:3128/",
     "<AdminPassword>{}</AdminPassword>",
     '<ns1:UserPassword xmlns:ns1="x">{}</ns1:UserPassword>',
+    '<UserPassword xmlns="http://schemas.microsoft.com/windowsazure">{}</UserPassword>',
+    '<CustomData xmlns="http://a/b?c&amp;d">{}</CustomData>',
     "-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----",
     "-----BEGIN PRIVATE KEY-----\n{}",
     "-----BEGIN ENCRYPTED PRIVATE KEY-----\\n{}\\n-----END ENCRYPTED PRIVATE KEY-----",

@@ -414,6 +414,8 @@ def test_a_program_that_does_not_end_or_says_too_much_is_noted() -> None:
     said = Question("x", ("yes",), limit=5000).said()
     assert len(said.text) <= 5000 and "output" in said.trouble
     assert "cannot be started" in Question("x", ("/no/such",)).said().trouble
+    said = Question("x", ("sh", "-c", "echo whole; printf 'http://user:hunter2'; sleep 60"), timeout=1.0).said()
+    assert said.text == "whole\n" and "no answer" in said.trouble  # Half a secret would not be known for one.
     assert Question("x", ("sh", "-c", "exit 1"), good=(0, 1)).said() == Said("")
 
 

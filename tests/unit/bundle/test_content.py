@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import json
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from waguard.bundle import content, members
-from waguard.bundle.redact import MASK
+from waguard.bundle import content, hit, members
+from waguard.bundle.redact import MASK, Redactor
 
 LINE = b"2025-11-19T12:41:22.123456Z INFO ExtHandler ExtHandler message %06d\n"
 KEY = b"-----BEGIN PRIVATE KEY-----\n" + b"MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n" * 30 + b"-----END PRIVATE KEY-----\n"
@@ -55,6 +56,34 @@ def test_a_compressed_file_that_ends_early_is_taken_as_far_as_it_goes(tmp_path: 
     packed = gzip.compress(os.urandom(50000).hex().encode())
     found, report = _take(_file(tmp_path / "x.gz", packed[:-1000]))
     assert len(found) > 50000 and "ends early" in report.cut
+
+
+HALF = (b"at http://user:hunter2Zq@proxy/", b"key " + base64.b64encode(bytes(range(64))) + b" end", b"x " + b"-" * 5 + b"BEGIN PRIVATE KEY" + b"-" * 5,
+        b'{"value":"hunter2Zq","name":"adminPassword"}', b"eyJhbGciOiJub25lIn0.eyJhIjoiaHVudGVyMlpxIn0.abcdefgh")
+
+
+@pytest.mark.parametrize("secret", HALF)
+def test_of_what_was_cut_no_half_secret_is_taken(tmp_path: Path, secret: bytes) -> None:
+    """Wherever the cut is, the unfinished line goes, and what stands before it stays."""
+    path = _file(tmp_path / "x.gz", gzip.compress(_lines(100) + secret + b"\n" + _lines(100)))
+    for most in range(100 * len(LINE % 0) + 1, 100 * len(LINE % 0) + len(secret) + 1):
+        found, report = _take(path, most=most)
+        assert found == _lines(100) and "only its first" in report.cut
+
+
+def test_of_a_cut_line_without_an_end_the_last_of_it_is_left_out(tmp_path: Path) -> None:
+    data = b"ab " * 10000 + b"http://user:hunter2Zq"
+    found, report = _take(_file(tmp_path / "x.gz", gzip.compress(data + b"@proxy" + b" x" * 100)), most=len(data))
+    assert found == data[:len(data) - hit.LOOK] and report.cut
+    redactor = Redactor()
+    assert b"".join(redactor.feed(data[at:at + 777]) for at in range(0, len(data), 777)) + redactor.close_cut() == found
+
+
+def test_a_stream_that_ends_early_ends_with_a_whole_line(tmp_path: Path) -> None:
+    packed = gzip.compress(b"".join(b"%s http://user:hunter2Zq@proxy\n" % os.urandom(20).hex().encode() for _ in range(3000)))
+    for missing in range(9, 200, 7):
+        found, report = _take(_file(tmp_path / "x.gz", packed[:-missing]))
+        assert found.endswith(b":" + MASK + b"@proxy\n") and b"hunter2" not in found and "ends early" in report.cut
 
 
 def test_garbage_after_a_good_stream_is_said(tmp_path: Path) -> None:
@@ -129,7 +158,7 @@ def test_the_hole_that_a_truncated_log_begins_with_is_no_reason_to_leave_it_out(
 
 
 @pytest.mark.parametrize("data", [b"PK\x03\x04rest", b"\x7fELF\x02", b"SQLite format 3\x00", bytes(range(32)) * 40, b"\x00" * 257 + b"ustar",
-                                  "text".encode("utf-16"), random.Random(3).randbytes(4096)])
+                                  "text".encode("utf-16"), "text".encode("utf-32"), b"\x00\x00\xfe\xff\x00\x00\x00a", random.Random(3).randbytes(4096)])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_what_is_no_text_is_left_out(tmp_path: Path, data: bytes, suffix: str) -> None:
     with pytest.raises(content.Unfit):
