@@ -58,7 +58,7 @@ def machine(vm: VM) -> dict[str, Any]:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
     return {"cpu": name, "cpus": os.cpu_count(), "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-            "kernel": platform.release(), "versions": peers.versions(vm)}
+            "kernel": platform.release().partition("-")[0], "versions": peers.versions(vm)}
 
 
 class Aside:

@@ -48,7 +48,7 @@ def measure(vm: VM, rounds: int, doctors: int) -> list[Comparison]:
                    (Goal(PYTHON, 5.0), Goal("", 1.0, budget=0.08, gates=False))),
         Comparison("help", "waguardctl --help", "s", (Figure(OURS, wall["waguardctl --help"]), none), (Goal(PYTHON, 5.0),)),
         Comparison("check", "waguardctl check", "s", (Figure(OURS, wall["waguardctl check"]), none), (Goal(PYTHON, 5.0),)),
-        Comparison("completion", "completion of `waguardctl verbose <TAB>`", "s",
+        Comparison("completion", "completion in bash, of what follows verbose", "s",
                    (Figure(OURS, wall["completion (bash)"]), Figure("bash -c :", wall["bash -c :"]), none), (Goal(PYTHON, 1.0),),
                    "with a python3 first on PATH that fails"),
         Comparison("doctor", "waguardctl doctor --local", "s", (Figure(OURS, tuple(doctor["wall"])), none)),

@@ -69,11 +69,11 @@ def page(result: Result) -> str:
 def _section(one: Comparison) -> str:
     head = ("", "p50", "p99", "lowest to highest", "waguard is")
     rows = [(figure.who, *_numbers(one, figure), _ratio(one, figure)) for figure in one.figures]
-    told = [f"## {one.what[:1].upper()}{one.what[1:]}", "", _table(head, rows)]
+    told = [f"## {_sentence(one.what)}", "", _table(head, rows)]
     told += ["", *(f"- {_goal(one, judged)}" for judged in one.judged())] if one.goals else []
     notes = [f"{figure.who}: {figure.note}" for figure in one.figures if figure.note]
     if one.proof or notes:
-        told += ["", f"{'; '.join([*([one.proof] if one.proof else []), *notes])}."]
+        told += ["", f"{_sentence('; '.join([*([one.proof] if one.proof else []), *notes]))}."]
     return "\n".join(told) + "\n"
 
 
@@ -83,7 +83,11 @@ def _curve(curve: Curve) -> str:
     rows = [(who, *(f"{_plain(y)}" for _, y in points), _slope(curve, who)) for who, points in curve.lines.items()]
     told = [f"### {curve.what}", "", f"![{curve.what}](images/bench-{curve.id}.svg)", "", f"In {curve.unit}.", "",
             _table(head, rows), "", f"- {_shape(curve, curve.judged())}"]
-    return "\n".join([*told, *(["", f"{curve.proof}."] if curve.proof else [])]) + "\n"
+    return "\n".join([*told, *(["", f"{_sentence(curve.proof)}."] if curve.proof else [])]) + "\n"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _numbers(one: Comparison, figure: Figure) -> tuple[str, str, str]:

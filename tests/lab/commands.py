@@ -137,6 +137,7 @@ HOWS: tuple[How, ...] = (
     # Not here
     How(r"make (?:demo|demo ARGS=--once|test|check|deb|lab|browser)", "by .ci/run"),
     How(r"make (?:repo|rpm)|export WAGUARD_.*", "by test_84_packages.py"),
+    How(r"make bench(?: ARGS=--quick)?", "takes a quarter of an hour; .ci/run makes the quick one; tests/unit/test_bench_beside.py"),
     How(r"make fleet", "takes twelve minutes and all CPUs; tests/unit/test_bench_fleet.py tests its parts"),
     How(r"make messages", "writes po/es.po; tests/unit/test_i18n.py tests it"),
     How(r"make picture", "makes the pictures anew; tests/unit/test_picture.py tests its parts"),
