@@ -27,7 +27,7 @@ TOP = Path(__file__).resolve().parents[2]
 DIST = TOP / "dist"
 KEPT = Path(__file__).with_name("result.json")
 PAGE = TOP / "docs" / "performance.md"
-IMAGES = TOP / "docs" / "images"
+CURVES = TOP / "docs" / "performance"
 MACHINES = CACHE / "machines"
 Found = Iterable[Union[Comparison, Curve]]
 Step = Callable[[VM], Found]
@@ -140,7 +140,8 @@ def _keep(result: Result) -> None:
     KEPT.write_text(json.dumps(result.to_json(), indent=1) + "\n")
     PAGE.write_text(report.page(result))
     for curve in result.curves:
-        (IMAGES / f"bench-{curve.id}.svg").write_bytes((DIST / f"bench-{curve.id}.svg").read_bytes())
+        CURVES.mkdir(exist_ok=True)
+        (CURVES / f"{curve.id}.svg").write_bytes((DIST / f"bench-{curve.id}.svg").read_bytes())
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

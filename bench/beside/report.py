@@ -81,7 +81,7 @@ def _curve(curve: Curve) -> str:
     xs = [x for x, _ in curve.lines[OURS]]
     head = (curve.x, *(f"{x:,.0f}" for x in xs), "slope")
     rows = [(who, *(f"{_plain(y)}" for _, y in points), _slope(curve, who)) for who, points in curve.lines.items()]
-    told = [f"### {curve.what}", "", f"![{curve.what}](images/bench-{curve.id}.svg)", "", f"In {curve.unit}.", "",
+    told = [f"### {curve.what}", "", f"![{curve.what}](performance/{curve.id}.svg)", "", f"In {curve.unit}.", "",
             _table(head, rows), "", f"- {_shape(curve, curve.judged())}"]
     return "\n".join([*told, *(["", f"{_sentence(curve.proof)}."] if curve.proof else [])]) + "\n"
 

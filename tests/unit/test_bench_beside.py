@@ -98,7 +98,7 @@ def test_the_page_is_that_of_the_result_that_is_kept(capsys: pytest.CaptureFixtu
     kept = Result.from_json(json.loads(KEPT.read_text()))
     assert not kept.quick and not kept.failures
     for curve in kept.curves:
-        assert (PAGE.parent / "images" / f"bench-{curve.id}.svg").exists()
+        assert (PAGE.parent / "performance" / f"{curve.id}.svg").exists()
 
 
 def test_quick_measures_what_the_whole_does() -> None:

@@ -92,6 +92,7 @@ _GUARD = Program(
               "waguardd --settings-dir ./etc --run-dir ./run --lib-dir ./lib"),
     environment=(
         ("NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID", "Set by systemd, which is told that the guard is ready and goes on."),
+        ("DBUS_SYSTEM_BUS_ADDRESS", "Where the system bus is over which systemd is asked, if it is not at the usual place."),
         ("PATH", "Where the command backend looks for the programs that start and stop the agent."),
     ),
     files=(
