@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional
 
 from bench.beside import peers
@@ -10,6 +11,7 @@ from bench.beside.vm import VM
 
 PROCESSES = 200
 _PEERS = tuple(who for who in peers.URLS if who != OURS)
+# With so few processes a scrape of process-exporter is hardly more than its way there and back: the clock is no gate, CPU is.
 TENTH = tuple(Goal(who, 0.1) for who in _PEERS)
 PROOF = (f"with {PROCESSES} processes more on the machine, as a VM has them; each answer is 200 and its last one holds "
          + "; ".join(f"`{said}`" for said in peers.SAYS.values()))
@@ -40,7 +42,8 @@ def _measure(vm: VM, rounds: int, alone: int, among: int) -> list[Comparison]:
             ten[who] += told["seconds"]
     return [
         Comparison("scrape", "/metrics, one connection", "s", _figures(one, notes),
-                   (*TENTH, Goal("", 1.0, budget=0.005, gates=False), Goal("", 1.0, "p99", 0.015, gates=False)), PROOF),
+                   (*TENTH[:-1], replace(TENTH[-1], gates=False),
+                    Goal("", 1.0, budget=0.005, gates=False), Goal("", 1.0, "p99", 0.015, gates=False)), PROOF),
         Comparison("scrape-10", "/metrics, ten connections", "s", _figures(ten), TENTH, PROOF),
         Comparison("scrape-cpu", "CPU time of 1,000 scrapes", "s", _figures(cost), TENTH,
                    "of all processes that take part: for waguard exporter and guard (cgroup v2, cpu.stat)"),
