@@ -16,6 +16,11 @@ class _Later(ModuleType):
             del sys.modules[self.__name__]
         return getattr(import_module(self.__name__), name)
 
+    @staticmethod
+    def get_annotations(cls: type) -> dict[str, Any]:
+        """What dataclasses of Python 3.12 and later ask inspect of a class."""
+        return dict(cls.__dict__.get("__annotations__", {}))
+
 
 if "inspect" not in sys.modules and "dataclasses" not in sys.modules:
     # dataclasses wants inspect for the docstring of a class that has none; ours have one. It and what it imports take 1 MB.
