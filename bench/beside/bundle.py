@@ -26,7 +26,7 @@ def measure(vm: VM, size: int, rounds: int) -> list[Comparison]:
     mb = size / MB
     return [
         Comparison("bundle", f"support bundle of {mb:.0f} MB of logs", "s",
-                   tuple(Figure(who, values) for who, values in wall.items()), (Goal(TAR, 2.0, gates=False),),
+                   tuple(Figure(who, values) for who, values in wall.items()), (Goal(TAR, 2.0),),
                    "its manifest says that no log was cut or left out, and the secret in each thousandth line is masked"),
         Comparison("bundle-memory", f"peak memory at {mb:.0f} MB of logs", "MB",
                    (Figure(OURS, peaks[1:]), Figure("waguard, a tenth of it", peaks[:1]),

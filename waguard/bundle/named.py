@@ -97,7 +97,7 @@ def hit(low: bytes, found: re.Match[bytes], rule: str, whole: bool) -> Optional[
     tail = _TAIL.match(low, found.end())
     if tail is None:
         return _attributed(low, found, rule)
-    if tail["option"] is not None and not _OPTION_BEFORE.search(low[max(0, at - 50):at]):
+    if tail["option"] is not None and not _option(low[max(0, at - 50):at]):
         return _attributed(low, found, rule) if tail["quote"] else None
     opened = _OPENED.match(low, tail.end())
     if tail["listed"] is not None and (opened is None or not _listed(low, at, name, opened)):
@@ -180,7 +180,7 @@ def _block(low: bytes, found: re.Match[bytes], tail: re.Match[bytes], whole: boo
 def _listed(low: bytes, at: int, name: bytes, opened: re.Match[bytes]) -> bool:
     """An item of a list, and the next one is its value: ``'--password', 'x'``, ``('password', 'x')``."""
     before = low[max(0, at - 90):at]
-    if _OPTION_BEFORE.search(before):
+    if _option(before):
         return low[opened.end():opened.end() + 2] != b"--"
     if name == b"pass":
         return False  # ['pass', 'fail']
@@ -190,7 +190,8 @@ def _listed(low: bytes, at: int, name: bytes, opened: re.Match[bytes]) -> bool:
 def _element(low: bytes, found: re.Match[bytes], rule: str) -> Optional[tuple[Optional[Hit]]]:
     """An XML element by its name, of which the needle is a part; (None,) if it has no content."""
     at = found.start()
-    before = _ELEMENT_BEFORE.search(low[max(0, at - 130):at])
+    near = low[max(0, at - 130):at]
+    before = _ELEMENT_BEFORE.search(near) if _less(near) else None
     tag = before and _tag(before[1]).match(low, found.end())
     if not before or not tag:
         return None
@@ -201,10 +202,21 @@ def _element(low: bytes, found: re.Match[bytes], rule: str) -> Optional[tuple[Op
 def _attributed(low: bytes, found: re.Match[bytes], rule: str) -> Optional[Hit]:
     """``<Param name="password">x</Param>``"""
     at = found.start()
-    before = _TAG_BEFORE.search(low[max(0, at - 400):at])
+    near = low[max(0, at - 400):at]
+    before = _TAG_BEFORE.search(near) if b"=" in near and _less(near) else None
     quoted = before and re.compile(_SUFFIX + QUOTED).match(low, found.end())
     tag = before and quoted and _tag(before[1]).match(low, quoted.end())
     return _content(low, before[1], before[2], tag.end(), rule) if before and tag else None
+
+
+def _option(before: bytes) -> bool:
+    """What stands there ends with the beginning of a long option."""
+    return b"--" in before and bool(_OPTION_BEFORE.search(before))
+
+
+def _less(text: bytes) -> bool:
+    """LESS may be in it: most names stand in no element, and a pattern takes longer to see that."""
+    return b"<" in text or b"3c" in text or b"lt;" in text
 
 
 def _tag(less: bytes) -> re.Pattern[bytes]:

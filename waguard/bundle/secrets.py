@@ -72,7 +72,8 @@ _JWT = re.compile(rb"(?:(?<![\w-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u00[0
 _DER = re.compile(_EDGE64 + rb"MI(?=[AGHI]" + _SPELLED + rb"{57})")
 _KEY88 = re.compile(_EDGE64 + rb"[A-Za-z0-9+/]{86}==(?![A-Za-z0-9+/=])")
 _KEY88_SPELLED = re.compile(_EDGE64 + _SPELLED + rb"{86}(?i:=|%(?:25){0,3}3d|\\{1,8}u003d){2}(?![A-Za-z0-9+/=])")
-_KEY_END = re.compile(rb"(?:=|3[dD]|u003[dD])[=%\\]")
+_KEY_ENDS = (b"==", b"=%", b"=\\", b"3d=", b"3d%", b"3d\\")
+"""How the first of the two signs at a key's end and what begins the second may be written."""
 _LONGEST_KEY = 1300
 """Bytes of a storage key of which each letter is spelled at its longest."""
 _HEX40 = re.compile(rb"(?:(?<![0-9A-Za-z])|(?<=\\[nrt])|(?<=%2[027Ff]))[0-9A-F]{40}(?![0-9A-Za-z])")
@@ -111,7 +112,7 @@ def hits(data: bytes, low: bytes, start: int, stop: int, whole: bool) -> Iterato
     for begin in _BEGINS:
         if begin in there:
             yield from _pem(low, begin, start, stop)
-    yield from _cased(data, there, start, stop)
+    yield from _cased(data, low, there, start, stop)
 
 
 def _until(end: re.Pattern[bytes]) -> Finder:
@@ -129,7 +130,7 @@ def _thin(needles: Iterable[bytes]) -> tuple[tuple[bytes, bytes], ...]:
 
 
 _NEEDLES = _thin([*(needle for needle, *_ in named.NAMES), *(needle for needle, *_ in _SIMPLE),
-                  *(needle for needle, *_ in urls.PATTERNS), b"value", *_BEGINS, *_ENCODED_SIGNS])
+                  *(needle for needle, *_ in urls.PATTERNS), b"value", *_BEGINS, *_ENCODED_SIGNS, *_KEY_ENDS])
 _CASED = _thin(_LEADS)
 _NEAR = 64
 """Bytes before a needle that may belong to its name."""
@@ -168,7 +169,7 @@ def _pem(low: bytes, begin: bytes, start: int, stop: int) -> Iterator[Hit]:
         at = low.find(begin, at + 1)
 
 
-def _cased(data: bytes, there: set[bytes], start: int, stop: int) -> Iterator[Hit]:
+def _cased(data: bytes, low: bytes, there: set[bytes], start: int, stop: int) -> Iterator[Hit]:
     """Rules where capital letters count."""
     if b"eyJ" in there:
         for found in _each(b"eyJ", _JWT, data, start, stop):
@@ -184,7 +185,7 @@ def _cased(data: bytes, there: set[bytes], start: int, stop: int) -> Iterator[Hi
                 yield Hit(found.start(), "encoded", urlsafe if b"-" in found[0] or b"_" in found[0] else standard)
     yield from _runs(data, start, stop)
     if _spelled(there):
-        yield from _spelled_keys(data, start, stop)
+        yield from _spelled_keys(data, low, there.intersection(_KEY_ENDS), start, stop)
     if data.find(b"\x00", start, stop + 1) >= 0:
         for pattern, wide in ((_WIDE, ends.WIDE), (_WIDER, ends.WIDER)):
             for found in pattern.finditer(data, start):
@@ -213,17 +214,24 @@ def _packed(text: bytes) -> bool:
     return bool(_PACKED_WORDS.search(binascii.a2b_base64(whole).lower()))
 
 
-def _spelled_keys(data: bytes, start: int, stop: int) -> Iterator[Hit]:
+def _spelled_keys(data: bytes, low: bytes, ways: set[bytes], start: int, stop: int) -> Iterator[Hit]:
     """Storage keys, found by how they end: to try their pattern everywhere takes ten times as long as all else together."""
     after = start
-    for sign in _KEY_END.finditer(data, start):
-        at = max(after, sign.start() - _LONGEST_KEY)
+    for sign in sorted(at for way in ways for at in _places(low, way, start)):
+        at = max(after, sign - _LONGEST_KEY)
         if at >= stop:
             break
-        for found in _KEY88_SPELLED.finditer(data, at, sign.end() + 2 * _NEAR):
+        for found in _KEY88_SPELLED.finditer(data, at, sign + 2 * _NEAR):
             if found.start() < stop:
                 yield Hit(found.start(), "storage-key", ends.Exact(len(found[0])))
             after = found.end()
+
+
+def _places(text: bytes, literal: bytes, at: int) -> Iterator[int]:
+    at = text.find(literal, at)
+    while at >= 0:
+        yield at
+        at = text.find(literal, at + 1)
 
 
 def _spelled(there: set[bytes]) -> bool:

@@ -10,9 +10,9 @@ from waguard.bundle import ends
 from waguard.bundle.hit import LOOK, Finder, Hit
 from waguard.bundle.spelling import PERHAPS_QUOTED, QUOTED, SIGN
 
-_USER = re.compile(rb"(?:[^\s/:\"'<>%]+|%(?!(?:25)?3a))*")
+_USER_END = re.compile(rb"[\s/:\"'<>]|%(?:25)?3a")
 _COLON = re.compile(rb":|%(?:25)?3a")
-_VALUE = re.compile(rb"(?:[^\s\"'<>]+|'(?![,;:)\]}\s]|\Z)|<(?!/))*")
+_VALUE_END = re.compile(rb"[\s\">]|'(?=[,;:)\]}\s]|\Z)|</")
 _LONG_END = re.compile(rb"[\s\"'<>]")
 _MOST_USER, _MOST = 900, 3000
 """Bytes. What is longer is masked up to the next blank or quote, as nobody can see whether there is an ``@``."""
@@ -40,40 +40,56 @@ PATTERNS = (
 
 
 class _Ahead:
-    """What comes next in a text that is gone through from its beginning: each byte is looked at once, however often one asks."""
+    """Where something comes next in a text that is gone through from its beginning: each byte is looked at once, however often
+    one asks."""
 
     def __init__(self, find: Callable[[int], int]) -> None:
         self._find = find
-        self._next = -1
+        self._asked = self._next = -1
 
     def __call__(self, at: int) -> int:
-        if self._next < at:
-            self._next = self._find(at)
+        if not self._asked <= at <= self._next:
+            self._asked, self._next = at, self._find(at)
         return self._next
+
+
+class _Line:
+    """What comes next in ``low``, for one needle; far behind its end what does not come any more."""
+
+    def __init__(self, low: bytes) -> None:
+        self.low = low
+        self.sign = _Ahead(self._literal(b"@"))
+        self.sign_encoded = _Ahead(self._literal(b"40"))
+        self.blank = _Ahead(self._any(_BLANK))
+        self.user_end = _Ahead(self._any(_USER_END))
+        self.value_end = _Ahead(self._any(_VALUE_END))
+
+    def _literal(self, literal: bytes) -> Callable[[int], int]:
+        def find(at: int) -> int:
+            found = self.low.find(literal, at)
+            return found if found >= 0 else len(self.low) + LOOK
+        return find
+
+    def _any(self, pattern: re.Pattern[bytes]) -> Callable[[int], int]:
+        def find(at: int) -> int:
+            found = pattern.search(self.low, at)
+            return found.start() if found else len(self.low) + LOOK
+        return find
 
 
 def hits(low: bytes, start: int, stop: int, there: set[bytes]) -> Iterator[Hit]:
     """The passwords of URLs whose needles are in ``low[start:stop]``."""
-    never = len(low) + LOOK
-
-    def place(found: int) -> int:
-        return found if found >= 0 else never
-
-    def blank_from(begin: int) -> int:
-        found = _BLANK.search(low, begin)
-        return found.start() if found else never
-
     plain = low.find(b"@", start) >= 0 or _endless(low, start)
     for needle, pattern in PATTERNS:
         at = low.find(needle, start) if needle in there and (plain or needle == b"2f%") else -1
-        sign, blank = _Ahead(lambda begin: place(low.find(b"@", begin))), _Ahead(blank_from)
-        encoded = _Ahead(lambda begin: place(low.find(b"40", begin))) if needle == b"2f%" else sign
+        line = _Line(low)
+        sign_encoded = line.sign_encoded if needle == b"2f%" else line.sign
         while 0 <= at < stop:
             found = pattern.match(low, at)
             end = found.end() if found else 0
-            near = found and min(sign(end), encoded(end)) < min(blank(end), at + LOOK)
-            if found and (near or (needle != b"2f%" and blank(end) - at > _MOST)):
-                hit = _hit(low, found)
+            near = found and min(line.sign(end), sign_encoded(end)) < min(line.blank(end), at + LOOK)
+            if found and (near or (needle != b"2f%" and line.blank(end) - at > _MOST)):
+                hit = _hit(line, found)
                 if hit is not None:
                     yield hit
             at = low.find(needle, at + 1)
@@ -88,33 +104,31 @@ def _endless(low: bytes, at: int) -> bool:
     return False
 
 
-def _hit(low: bytes, found: re.Match[bytes]) -> Optional[Hit]:
+def _hit(line: _Line, found: re.Match[bytes]) -> Optional[Hit]:
     """The password behind what one of PATTERNS found, if there is one."""
-    at, start = found.start(), found.end()
+    low, at, start = line.low, found.start(), found.end()
     if found[0][:2] == b"2f":
         encoded = _ENCODED.match(low, at, at + LOOK)
         return Hit(encoded.end(1), "url-password", ends.Exact(len(encoded[2] or encoded[3]))) if encoded else None
     if found[0][:1] == b"p":
-        return _password(low, start, True)
+        return _password(line, start, True)
     token = _TOKEN.match(low, start, at + LOOK)
     if token:
         return Hit(start, "url-password", ends.Exact(len(token[0]) - 1))
-    return _password(low, start, bool(_PROXY_BEFORE.search(low[max(0, at - 120):at])))
+    return _password(line, start, bool(_PROXY_BEFORE.search(low[max(0, at - 120):at])))
 
 
-def _password(low: bytes, start: int, proxy: bool) -> Optional[Hit]:
-    user = _USER.match(low, start, start + _MOST_USER)
-    stop = user.end() if user else start
+def _password(line: _Line, start: int, proxy: bool) -> Optional[Hit]:
+    low = line.low
+    stop = min(line.user_end(start), start + _MOST_USER, len(low))
     if stop - start >= _MOST_USER - 9:
         return Hit(start, "url-password", ends.Until(_LONG_END))
     colon = _COLON.match(low, stop)
     if not colon or (not proxy and low[colon.end():colon.end() + 1] == b"/"):
         return None
-    value = _VALUE.match(low, colon.end(), colon.end() + _MOST)
-    if value is None:
-        return None
-    finder = _finder(value[0].rstrip(b"\\"), b"@" in low[start:stop], low[start:start + 1] == b"[", proxy)
-    return Hit(value.start(), "url-password", finder) if finder else None
+    value = low[colon.end():min(line.value_end(colon.end()), colon.end() + _MOST)]
+    finder = _finder(value.rstrip(b"\\"), b"@" in low[start:stop], low[start:start + 1] == b"[", proxy)
+    return Hit(colon.end(), "url-password", finder) if finder else None
 
 
 def _finder(value: bytes, address: bool, bracket: bool, proxy: bool) -> Optional[Finder]:
