@@ -1,7 +1,7 @@
 """Runs the observers and keeps what each saw last.
 
-An observer is a function without arguments that returns a value or raises. It runs in a thread of its own with a deadline; what
-it raises becomes ``Unknown(why)``. A late one stays late alone.
+An observer is a function without arguments that returns a value or raises. It runs in a thread with a deadline; what it raises
+becomes ``Unknown(why)``. A late one stays late alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from waguard.clock import Clock
 from waguard.guard.loop import Loop
-from waguard.guard.workers import Worker
+from waguard.guard.workers import Crew, Worker
 from waguard.i18n import say
 from waguard.observe import Known, Observation, Unknown
 
@@ -35,17 +35,17 @@ class Eyes:
     """All observers of the guard by name."""
 
     def __init__(self, loop: Loop, clock: Clock) -> None:
-        self._loop, self._clock = loop, clock
+        self._loop, self._clock, self._crew = loop, clock, Crew(loop)
         self._workers: dict[str, Worker] = {}
         self.records: dict[str, Record] = {}
         self.seen: dict[str, Observation[Any]] = {}
 
     def look(self, name: str, observer: Callable[[], Any], then: Optional[Callable[[], None]] = None,
              deadline: float = DEADLINE) -> bool:
-        """Run an observer in its thread; ``then`` is called in the loop when its observation is in. False: still busy."""
+        """Run an observer in a thread; ``then`` is called in the loop when its observation is in. False: still busy."""
         worker = self._workers.get(name)
         if worker is None:
-            worker = self._workers[name] = Worker(f"look-{name}", self._loop, self._clock.now)
+            worker = self._workers[name] = Worker(self._crew, self._loop, self._clock.now)
         started = self._clock.now()
 
         def done(value: Any, error: Optional[BaseException]) -> None:

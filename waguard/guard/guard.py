@@ -27,7 +27,7 @@ from waguard.guard.scribe import Scribe
 from waguard.guard.sources import Sources
 from waguard.guard.verbose import Hooks, Verbose
 from waguard.guard.visits import Visits
-from waguard.guard.workers import Worker
+from waguard.guard.workers import Crew, Worker
 from waguard.i18n import say
 from waguard.judge import findings as finding_rules
 from waguard.judge import liveness
@@ -62,13 +62,15 @@ class Guard:
         self.holding = ""
         self.next_look: Optional[float] = None
         hooks = Hooks(self.moment, self._lease_saved, event, self._want_restart, self._drop_restart, self.sources.conf_path)
-        self.verbose = Verbose(loop, hooks, Worker("conf", loop, clock.now))
+        self.verbose = Verbose(loop, hooks, Worker(Crew(loop), loop, clock.now))
         self.verbose.lease, self.verbose.own_mark = memory.lease, memory.own_mark
         self.ticked = 0.0
         """When the last round of looks began, CLOCK_BOOTTIME: the main loop's sign of life."""
         self._history = liveness.History()
         self._complete_at: Optional[float] = None
         self._timer: Optional[Timer] = None
+        self._beat: Optional[Timer] = None
+        self._verdict: Optional[Timer] = None
         self._conf: Optional[ConfFacts] = None
         self._held = ""
         self._kept = True
@@ -115,23 +117,49 @@ class Guard:
     def _pulse(self) -> None:
         """The slow beat: notices a start by others, begins the rounds of looks, ends what is due."""
         # First of all, so that nothing that goes wrong below can end it.
-        self.loop.after(min(_PULSE, self.settings.liveness.check_interval), self._pulse)
+        self._beat = self.loop.after(min(_PULSE, self.settings.liveness.check_interval), self._pulse)
         now = self.clock.now()
         if self.runs.begun_by_others() or now - self.runs.asked_at >= _UNIT_EVERY or self._passing():
             self.runs.look()
-        if now - self.ticked >= self.settings.liveness.check_interval:
+        if now >= self._next_round():
             self._round()
         self.verbose.tick()
         if self.memory.pause is not None and term.over(self.memory.pause, self.moment()):
             self.memory.pause = None
             self.keep()
             self._resumed("the clock", say("resumed by the clock"))
+        self._pace()
+
+    def _next_round(self) -> float:
+        return self.ticked + self.settings.liveness.check_interval
+
+    def _pace(self) -> None:
+        """Where nothing can happen unheard, the next beat is that of the next round; else it is soon."""
+        if self._beat is None:
+            return
+        soon = self.clock.now() + min(_PULSE, self.settings.liveness.check_interval)
+        steady, when = self._steady(), self._beat.when
+        if when != self._next_round() if steady else when > soon:
+            self._beat.cancel()
+            self._beat = self.loop.at(self._next_round() if steady else soon, self._pulse)
+
+    def _steady(self) -> bool:
+        """The agent's processes are held, so that the kernel tells of their end, and nothing has to be ended by the clock."""
+        return (not self._passing() and self.sources.track.daemon is not None and self.sources.track.handler is not None
+                and self.memory.pause is None and self.verbose.lease is None)
 
     def _round(self) -> None:
-        """One round of looks, and a verdict when the quick ones among them are in."""
+        """One round of looks, and a verdict when they are in, or the quick ones among them are."""
         self.ticked = self.clock.now()
-        self.sources.round(self._conf_seen, self.live is not None and self.live.suspect, self.evaluate)
-        self.loop.after(min(0.5, self.settings.liveness.check_interval / 2), self.evaluate)
+
+        def verdict() -> None:
+            if self._verdict is not None:
+                self._verdict.cancel()
+                self._verdict = None
+            self.evaluate()
+
+        self._verdict = self.loop.after(min(0.5, self.settings.liveness.check_interval / 2), verdict)
+        self.sources.round(self._conf_noted, self.live is not None and self.live.suspect, self.evaluate, verdict)
 
     def _passing(self) -> bool:
         """Something is under way that is worth a closer look than every half minute."""
@@ -149,6 +177,10 @@ class Guard:
         self.loop.after(_RELAUNCH, look_again)
 
     def _conf_seen(self) -> None:
+        self._conf_noted()
+        self.evaluate()
+
+    def _conf_noted(self) -> None:
         seen = self.sources.eyes.get("conf")
         if not isinstance(seen, Known):
             return
@@ -161,7 +193,6 @@ class Guard:
         if mark != self.memory.conf_mark:
             self.memory.conf_mark = mark
             self.keep()
-        self.evaluate()
 
     def _lease_saved(self, durable: Optional[Callable[[], None]] = None) -> None:
         """The lease has changed, and with it the conf: look at it and judge anew."""
@@ -192,6 +223,7 @@ class Guard:
         if live.state is not AgentState.UNKNOWN and not self.runs.acting and ready and self._current():
             self._decide(evidence, live)
         self._find(evidence, live)
+        self._pace()
         self._changed()
 
     def _ready(self) -> bool:

@@ -72,10 +72,14 @@ class Loop:
     def after(self, seconds: float, callback: Callback) -> Timer:
         return self.at(self._clock.now() + seconds, callback)
 
-    def soon(self, callback: Callback) -> None:
-        """Call in the loop's thread as soon as possible. The one method that other threads may use."""
+    def soon(self, callback: Callback, wake: bool = True) -> None:
+        """Call in the loop's thread as soon as possible, or, without ``wake``, in its next round, whatever brings that about.
+
+        The one method that other threads may use.
+        """
         self._calls.append(callback)
-        self._wake()
+        if wake:
+            self._wake()
 
     def on_signal(self, number: int, callback: Callback) -> None:
         """Call when a signal comes, in the loop, not in a signal handler."""

@@ -58,27 +58,40 @@ class Sources:
         """Every source was looked at at least once; one that was late or failed counts, as unknown."""
         return all(name in self.eyes.seen for name in _FIRST)
 
-    def round(self, conf_seen: Then, suspect: bool, answered: Then) -> None:
+    def round(self, conf_seen: Then, suspect: bool, answered: Then, all_seen: Then) -> None:
         """Look at everything that is not told by events. Nothing here blocks; each observation is in ``eyes`` when it is in.
 
-        ``suspect``: the agent's loop is in doubt. ``answered``: called when the wire server was asked.
+        ``suspect``: the agent's loop is in doubt. ``answered``: called when the wire server was asked. ``all_seen``: called when
+        everything that lies on this machine was seen, unless one of the looks is still under way from an earlier round.
         """
-        self.see_conf(conf_seen)
-        lib = self._lib_dir()
-        self.eyes.look("libdir", lambda: self._watcher.look(lib))
-        self.see_log()
-        self.see_packages(_nothing)
+        looks: list[Callable[[Then], bool]] = [lambda then: self.see_conf(_both(conf_seen, then)), self._see_libdir, self.see_log,
+                                               self.see_packages]
         if "version" not in self.eyes.seen:
-            self.eyes.look("version", diskversion.read)
+            looks.append(lambda then: self.eyes.look("version", diskversion.read, then))
+        left = len(looks)
+
+        def one_seen() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                all_seen()
+
+        for look in looks:
+            look(one_seen)
         if self.on_azure:
             self.wireserver.tick(suspect or self._goal_state_missing(), answered)
         self.see_processes()
 
-    def see_conf(self, then: Then) -> None:
+    def see_conf(self, then: Then) -> bool:
+        """False: a look is under way already, and ``then`` will not be called."""
         path = self.conf_path()
-        self.eyes.look("conf", lambda: conf.read(path), then)
+        return self.eyes.look("conf", lambda: conf.read(path), then)
 
-    def see_log(self, then: Then = lambda: None) -> bool:
+    def _see_libdir(self, then: Then) -> bool:
+        lib = self._lib_dir()
+        return self.eyes.look("libdir", lambda: self._watcher.look(lib), then)
+
+    def see_log(self, then: Then) -> bool:
         """Read what is new, to its end: a look reads a bounded part, so there may be several.
 
         False: a look is under way already, and ``then`` will not be called.
@@ -154,5 +167,9 @@ def _snapshot_working() -> Optional[bool]:
     return snapshots.processes().working
 
 
-def _nothing() -> None:
-    """Nobody waits for it."""
+def _both(first: Then, second: Then) -> Then:
+    def both() -> None:
+        first()
+        second()
+
+    return both

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, Optional
 
 import pytest
 
 from waguard.clock import Clock
 from waguard.guard.eyes import Eyes
-from waguard.guard.workers import TimedOut, Worker
+from waguard.guard.workers import Crew, TimedOut, Worker
 from waguard.observe import Known, Unknown
 
 from .conftest import Turning
@@ -19,7 +20,7 @@ Ends = list[tuple[Any, Optional[BaseException]]]
 
 @pytest.fixture
 def worker(loop: Turning) -> Worker:
-    return Worker("test", loop, Clock().now)
+    return Worker(Crew(loop), loop, Clock().now)
 
 
 def test_a_job_runs_in_its_thread_and_its_end_is_told_in_the_loop(loop: Turning, worker: Worker) -> None:
@@ -89,7 +90,8 @@ def test_the_next_job_can_be_given_when_the_last_one_ends(loop: Turning, worker:
 
 def test_one_that_never_comes_back_harms_no_other(loop: Turning) -> None:
     never = threading.Event()
-    stuck, sound = Worker("stuck", loop, Clock().now), Worker("sound", loop, Clock().now)
+    crew = Crew(loop)
+    stuck, sound = Worker(crew, loop, Clock().now), Worker(crew, loop, Clock().now)
     ends: Ends = []
     stuck.run(never.wait, 60.0, lambda *_: None)
     sound.run(lambda: 1, 60.0, lambda *end: ends.append(end))
@@ -99,6 +101,77 @@ def test_one_that_never_comes_back_harms_no_other(loop: Turning) -> None:
     assert not stuck.blocked_in_kernel()  # it sleeps, but can be woken
     never.set()
     loop.until(lambda: stuck.busy_since is None)
+
+
+def _jobs(crew: Crew, loop: Turning, *jobs: Callable[[], Any]) -> tuple[list[Worker], Ends]:
+    """A worker for each, all given at once, and what they tell."""
+    workers, ends = [Worker(crew, loop, Clock().now) for _ in jobs], Ends()
+    for worker, job in zip(workers, jobs):
+        worker.run(job, 60.0, lambda *end: ends.append(end))
+    return workers, ends
+
+
+def test_jobs_that_do_not_wait_share_a_thread_and_a_wake_up(loop: Turning, monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = Crew(loop)
+    _, ends = _jobs(crew, loop, threading.get_ident)  # The thread is there.
+    loop.until(lambda: ends)
+    free = threading.Event()
+    _, ends = _jobs(crew, loop, lambda: (free.wait(), threading.get_ident())[1], *[threading.get_ident] * 5)
+    woken: list[int] = []
+    monkeypatch.setattr(loop, "_wake", lambda: (woken.append(1), Turning._wake(loop)))
+    free.set()
+    loop.until(lambda: len(ends) == 6)
+    assert len(set(ends)) == 1 and woken == [1]
+
+
+def test_what_was_done_before_one_hangs_is_told_without_it_and_so_is_what_comes_after(loop: Turning) -> None:
+    crew, never = Crew(loop), threading.Event()
+    before = threading.active_count()
+    workers, ends = _jobs(crew, loop, lambda: 1, never.wait, lambda: 3, never.wait, lambda: 5, never.wait)
+    loop.until(lambda: len(ends) == 3)
+    assert ends == [(1, None), (3, None), (5, None)]
+    assert [worker.busy_since is not None for worker in workers] == [False, True] * 3
+    # Who comes next needs not wait any more, and no thread is begun for it.
+    _, more = _jobs(crew, loop, threading.get_ident, threading.get_ident)
+    loop.until(lambda: len(more) == 2)
+    assert more[0] == more[1] and threading.active_count() <= before + 4
+    never.set()
+    loop.until(lambda: len(ends) == 6)
+    loop.until(lambda: threading.active_count() <= before + 1, "only one thread is left")
+    _, last = _jobs(crew, loop, lambda: 7)
+    loop.until(lambda: last)
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_no_thread_for_those_who_wait(loop: Turning, monkeypatch: pytest.MonkeyPatch, comes_back: bool) -> None:
+    """Those are late then; when there are threads again, or the one that hung comes back, they are done."""
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    crew, never, begun = Crew(loop), threading.Event(), threading.Event()
+    _, ends = _jobs(crew, loop, lambda: (begun.set(), never.wait()))
+    loop.until(begun.is_set)
+    waits, late = Worker(crew, loop, Clock().now), Ends()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert waits.run(lambda: 1, 0.3, lambda *end: late.append(end))
+        loop.until(lambda: late)
+        assert isinstance(late[0][1], TimedOut)
+        if comes_back:
+            never.set()
+            loop.until(lambda: waits.busy_since is None)
+    loop.until(lambda: waits.busy_since is None)
+    assert comes_back or not ends
+    never.set()
+    loop.until(lambda: ends)
+
+
+def test_one_that_waits_for_a_thread_is_not_blocked_where_that_is(loop: Turning) -> None:
+    crew, free = Crew(loop), threading.Event()
+    workers, ends = _jobs(crew, loop, free.wait, lambda: 1)
+    assert workers[1].native_id == 0 and not workers[1].blocked_in_kernel()
+    free.set()
+    loop.until(lambda: len(ends) == 2)
 
 
 def test_no_thread_to_be_had(loop: Turning, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
