@@ -15,7 +15,7 @@ picture: ## the pictures of README, docs/images/*.svg, from what waguardctl show
 	@tools/venv demo
 	@.venv/demo/bin/python -m demo.picture
 
-test: ## unit tests on every Python 3.9-3.13 found, integration tests on the first
+test: ## unit tests on every Python 3.9-3.13 found, on the first integration tests and those marked "once"
 	@tools/test $(ARGS)
 
 browser: ## the status page in a real Chromium, which root installs; screenshots in browser-artefacts/

@@ -53,18 +53,21 @@ def messages(paths: Iterable[Path] = ()) -> dict[str, Message]:
     found: dict[str, Message] = {}
     for path in sorted(paths or (TOP / "waguard").rglob("*.py")):
         shown = path.resolve().relative_to(TOP)
-        for line, texts in _calls(ast.parse(path.read_text(encoding="utf-8")), str(shown)):
+        code = path.read_text(encoding="utf-8")
+        if "waguard.i18n" not in code and str(shown) not in _TABLES:
+            continue
+        for line, texts in _calls(list(ast.walk(ast.parse(code))), str(shown)):
             message = found.setdefault(texts[0], Message(texts[0]))
             message.plural = texts[1] if len(texts) > 1 else message.plural
             message.used.append(f"{shown}:{line}")
     return found
 
 
-def _calls(tree: ast.AST, path: str) -> Iterator[tuple[int, list[str]]]:
-    imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "waguard.i18n"
+def _calls(nodes: list[ast.AST], path: str) -> Iterator[tuple[int, list[str]]]:
+    imported = {name.name for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "waguard.i18n"
                 for name in node.names}
     places = {**{name: where for name, where in _EVERYWHERE.items() if name in imported}, **_TABLES.get(path, {})}
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Call):
             continue
         name = node.func.id if isinstance(node.func, ast.Name) else ""

@@ -7,6 +7,8 @@ import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Optional
 
 import hypothesis
 import pytest
@@ -35,6 +37,13 @@ def powerless() -> Callable[[], contextlib.AbstractContextManager[None]]:
             os.seteuid(before)
 
     return dropped
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optional[bool]:
+    """A module of which no test is wanted is not even read: that alone takes as long as many tests."""
+    if "not once" not in config.getoption("markexpr") or collection_path.suffix != ".py":
+        return None
+    return "\npytestmark = pytest.mark.once\n" in collection_path.read_text("utf-8") or None
 
 
 def pytest_collection_finish() -> None:

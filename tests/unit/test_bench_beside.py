@@ -18,6 +18,8 @@ from bench.beside.__main__ import KEPT, PAGE, main, steps
 from bench.beside.figures import MET, MISSED, NEAR, OURS, Comparison, Curve, Figure, Goal, Result
 from waguard.agent import signatures
 
+pytestmark = pytest.mark.once
+
 MACHINE = {"cpu": "a CPU", "cpus": 2, "memory": 8 << 30, "kernel": "6.1", "versions": {"monit": "5.33"}}
 
 

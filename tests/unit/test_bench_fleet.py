@@ -19,6 +19,8 @@ from bench.fleet.life import ANSWERS, REFUSED, SILENT, Life
 from waguard import __version__
 from waguard.exporter import metrics
 
+pytestmark = pytest.mark.once
+
 BEGIN = 1_800_000_000.0
 BUDGET = 150
 

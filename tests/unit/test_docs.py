@@ -19,6 +19,8 @@ from waguard.exporter import main as exporter
 from waguard.guard import main as guard
 from waguard.judge.catalogue import CATALOGUE
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ROOT / "systemd"
 SECURITY = (ROOT / "docs/security.md").read_text("utf-8")

@@ -162,6 +162,7 @@ def test_gettext_is_not_even_imported_for_english() -> None:
 # po/messages.py
 
 
+@pytest.mark.once
 def test_translations_are_complete_and_in_step() -> None:
     """What to do if not: make messages, then translate what po/es.po lacks."""
     assert messages.problems("es") == []

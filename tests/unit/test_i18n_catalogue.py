@@ -16,6 +16,8 @@ from waguard.guard.events import KINDS, Kind
 from waguard.i18n import DOMAIN, Language
 from waguard.judge.catalogue import CATALOGUE, PLACES, Entry, Link, fill
 
+pytestmark = pytest.mark.once
+
 PATHS = {"conf": "/etc/waagent.conf", "log": "/var/log/waagent.log", "lib_dir": "/var/lib/waagent", "log_dir": "/var/log/azure",
          "path": "/var/lib/waagent/WALinuxAgent-2.9.1.1/error.json", "mount": "/var", "folder": "/var/lib/waagent/X-1.0",
          "unit": "walinuxagent.service", "pid": "101", "package": "waagent", "handler": "Microsoft.Azure.Extensions.CustomScript",

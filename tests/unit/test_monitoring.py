@@ -17,6 +17,8 @@ from waguard.ctl import main as ctl
 from waguard.exporter import metrics, reference
 from waguard.judge.catalogue import CATALOGUE, Severity
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "monitoring"
 PAGES = ROOT / "docs/runbooks"

@@ -116,12 +116,14 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logkinds, "_LINES", 16)
 
 
+@pytest.mark.once
 @settings(max_examples=300, deadline=None)
 @given(LINES, OFFSETS)
 def test_the_guard_sees_the_same_as_line_by_line(lines: list[bytes], offset: Optional[Offset]) -> None:
     assert log.scan(LogState(), lines, offset) == plainly(LogState(), lines, offset)
 
 
+@pytest.mark.once
 @settings(max_examples=300, deadline=None)
 @given(LINES, st.lists(st.integers(0, 500), max_size=2), st.sampled_from([WAAGENT, COMMAND, EXTENSION]), OFFSETS, st.booleans(),
        st.booleans(), st.sampled_from([0.0, 5.0, 65.3, WINDOW + 31.7, 599.0, 5000.0]), st.sampled_from([1, 3, 1000]))
@@ -153,6 +155,7 @@ def test_a_text_is_in_a_line_only_if_its_kind_is_in_the_lines_kind(before: str, 
     assert bare(two) in bare(one + two + three) == bare(one) + bare(two) + bare(three)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("text", _HELD)
 @pytest.mark.parametrize("pad", ["", "x" * (ALIKE - 5), "7" * 300])
 def test_what_the_table_holds_is_never_quiet(text: str, pad: str) -> None:

@@ -137,6 +137,7 @@ _ANY = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st
                         "source", "where", "since", "times", LOG]), inner, max_size=5), max_leaves=20)
 
 
+@pytest.mark.once
 @given(_ANY | st.fixed_dictionaries({"matches": st.lists(st.fixed_dictionaries({
     "signature": st.just("no-space") | _ANY, "source": st.just("x") | _ANY, "where": st.just("x") | _ANY, "text": st.just("x") | _ANY,
     "at": _ANY, "times": _ANY})), "slots": st.dictionaries(st.text(max_size=3), st.lists(st.lists(st.integers(), max_size=3)))}))

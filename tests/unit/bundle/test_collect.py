@@ -352,6 +352,7 @@ def _peak(machine: Machine, target: Path) -> list[int]:
     return [int(word) for word in ran.stdout.split()[-2:]]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ["text", "packed", "hole", "one line"])
 def test_memory_is_the_same_whatever_the_logs_weigh(machine: Machine, tmp_path: Path, kind: str) -> None:
     block = b"".join(b"2025-11-19T12:41:22.%06dZ INFO ExtHandler https://x/?sig=abc%d&se=1\n" % (number, number) for number in range(15000))

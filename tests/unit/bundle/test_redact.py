@@ -205,6 +205,7 @@ def _in_two(data: bytes, cut: int) -> bytes:
     return redactor.feed(data[:cut]) + redactor.feed(data[cut:]) + redactor.close()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("rule", "text"), _cases())
 def test_a_secret_on_the_edge_of_what_is_certain_is_masked(rule: str, text: str) -> None:
     """What is certain ends LOOK bytes before what was read: at each byte of the secret, and of what is around it."""
@@ -237,6 +238,7 @@ LONG = (
 )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("opened", "unit", "closed"), LONG)
 def test_the_end_of_a_long_secret_on_the_edge_of_what_was_read_is_found(opened: bytes, unit: bytes, closed: bytes) -> None:
     value = unit * (2 * secrets.LOOK // len(unit) + 100)
@@ -263,6 +265,7 @@ def test_the_second_pass_changes_nothing(data: bytes) -> None:
     assert redact(once) == once
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("opened", [b'"password": "', b"password=", b'"protectedSettings": {"a": "', b"<Password>", b"sig=",
                                     b"-----BEGIN PRIVATE KEY-----", b'{"x": "-----BEGIN PRIVATE KEY-----'])
 def test_a_secret_of_megabytes_is_one_mask_and_takes_no_memory(opened: bytes) -> None:
@@ -329,6 +332,7 @@ def test_json_stays_json_and_xml_stays_xml() -> None:
     assert [node.text for node in ElementTree.fromstring(redact(xml))] == [MASK.decode(), f"https://x/?sig={MASK.decode()}&se=1", "c"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("text", [b"password=" * 20000, b'"password": {' * 20000, b"-----BEGIN PRIVATE KEY-----" * 10000,
                                   b"<password>" * 20000, b"://" * 60000, b"eyJ" * 60000, b"\\" * 200000 + b'"', b"sig=" * 50000,
                                   b"authorization: " * 15000, b"MIIM" * 50000, b"curl " * 40000, b"a\0" * 100000, b"key " * 50000,

@@ -28,6 +28,8 @@ from waguard.judge.catalogue import CATALOGUE
 from .conftest import DATA, DIAGNOSIS, Ctl, FakeGuard, FakeSystemd, Said, environment, odd_guard
 from .test_versions import Machine
 
+pytestmark = pytest.mark.once
+
 SPANISH = {"LC_ALL": "es_MX.UTF-8"}
 ENGLISH = {"LC_ALL": "en_GB.UTF-8"}
 _VALUE = re.compile(r"(\{[^{}]*\}|%\([a-z_]+\)[a-z]|%[sr](?![a-z]))")

@@ -24,6 +24,8 @@ from waguard.i18n import Language
 from . import vms
 from .test_page import ANYTHING, VMS, Element, places, read
 
+pytestmark = pytest.mark.once
+
 NOW = 1763556212.5
 COMMANDS = {"waguardctl status", "waguardctl doctor", "waguardctl doctor --all", "waguardctl doctor --local", "waguardctl events",
             "waguardctl versions", "systemctl status waguard", "systemctl start waguard; journalctl -u waguard -n 20"}

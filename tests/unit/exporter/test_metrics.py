@@ -239,6 +239,7 @@ def changed(path: tuple[str, ...], to: Any) -> dict[str, Any]:
     return snapshot
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", PLACES, ids=".".join)
 @pytest.mark.parametrize("to", [None, ...], ids=["null", "missing"])
 def test_nothing_unknown_becomes_a_value(path: tuple[str, ...], to: Any) -> None:
@@ -255,6 +256,7 @@ def test_nothing_unknown_becomes_a_value(path: tuple[str, ...], to: Any) -> None
     assert complaints == [] or path == ("schema",)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", PLACES, ids=".".join)
 @pytest.mark.parametrize("to", ["junk", True, 7, [], [1], {"a": 1}, {"a": {"b": []}}], ids=repr)
 def test_a_wrong_type_costs_its_own_family_and_is_said(path: tuple[str, ...], to: Any) -> None:
@@ -312,6 +314,7 @@ def test_anything_anywhere_still_renders(path: tuple[str, ...], to: Any) -> None
 MANY = [..., True, 1, "junk", [], {"a": 1}, {"a": True}]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("accept", [None, OPENMETRICS])
 @pytest.mark.parametrize("path", PLACES, ids=".".join)
 def test_what_was_written_before_shows_in_nothing(path: tuple[str, ...], accept: Optional[str]) -> None:

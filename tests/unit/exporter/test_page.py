@@ -454,6 +454,7 @@ def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(item, (*way, key))
 
 
+@pytest.mark.once
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_snapshot_that_is_wrong_somewhere_still_makes_a_page(data: st.DataObject) -> None:

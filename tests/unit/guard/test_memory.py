@@ -130,6 +130,7 @@ FIELDS = ["policy", "lease", "pause", "counters", "restarts", "exits", "run", "n
           "own_mark"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("number", range(len(JUNK)))
 @pytest.mark.parametrize("field", FIELDS)
 def test_one_damaged_field_costs_that_field_at_most(home: Home, field: str, number: int) -> None:
@@ -172,6 +173,7 @@ def put(data: dict[str, Any], path: tuple[Any, ...], value: object) -> dict[str,
     return found
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("intent", [True, False], ids=["intent", "no-intent"])
 @pytest.mark.parametrize("number", range(len(JUNK)))
 def test_any_single_value_damaged_deep_inside_leaves_a_guard_that_can_work(

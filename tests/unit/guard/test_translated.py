@@ -49,6 +49,8 @@ from .conftest import Disk, Turning
 from .serving import SNAPSHOT, Serving
 from .test_verbose import CONFS, Home
 
+pytestmark = pytest.mark.once
+
 TOP = Path(__file__).resolve().parents[3]
 ERRORS = ("No such file or directory", "No space left on device", "Permission denied", "Read-only file system", "Input/output error", "Is a directory")
 VALUE = re.compile(r"\S*[\d/.:=_~]\S*")

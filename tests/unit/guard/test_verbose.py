@@ -26,7 +26,7 @@ from waguard.guard import verbose as module
 from waguard.guard.memory import Memory
 from waguard.guard.store import Store, sweep
 from waguard.guard.verbose import Hooks, Verbose
-from waguard.guard.workers import Worker
+from waguard.guard.workers import Crew, Worker
 from waguard.observe import freeze
 
 from .conftest import Disk, Turning
@@ -62,7 +62,7 @@ class Home:
             directory.mkdir()
         self.now, self.wall, self.boot = 1000.0, 1763550000.0, "boot-1"
         self.disk = Disk()
-        self.worker = Worker("conf", loop, Clock().now)  # one for all guards, or their threads would add up
+        self.worker = Worker(Crew(loop), loop, Clock().now)  # one for all guards, or their threads would add up
         self.events: list[tuple[str, str]] = []
         self.warnings: list[str] = []
         self.restarts: list[str] = []
@@ -673,6 +673,7 @@ def a_lease(home: Home) -> None:
     assert verbose.lease is None
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("reboot", [False, True], ids=["guard-killed", "power-cut"])
 @pytest.mark.parametrize("name", CONFS, ids=lambda name: name.replace(",", "").replace(" ", "-"))
 def test_killed_at_every_step(camera: tuple[Home, Camera], name: str, reboot: bool) -> None:

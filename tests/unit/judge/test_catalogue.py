@@ -10,6 +10,8 @@ import pytest
 
 from waguard.judge.catalogue import CATALOGUE, PLACES, Entry, fill
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("entry", CATALOGUE.values(), ids=list(CATALOGUE))
 class TestEntry:

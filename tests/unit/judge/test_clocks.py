@@ -80,6 +80,7 @@ class Agent:
             wireserver=Known(Probe(True, 0.001), self.probed))
 
 
+@pytest.mark.once
 @hypothesis_settings(max_examples=25, deadline=None)
 @given(period=st.sampled_from([6.0, 6.0, 300.0]), script=SCRIPTS)
 @example(6.0, [(1, "sleep", DAY), (1, "pass", DAY), (1, "clock set", DAY), (1, "guard restarts", DAY)])

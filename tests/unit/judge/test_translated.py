@@ -46,6 +46,8 @@ from .parts import (
 )
 from .world import NOW
 
+pytestmark = pytest.mark.once
+
 MODULES: tuple[ModuleType, ...] = (
     test_alive, test_findings, test_not_running, test_readiness, test_backup_trees, test_clock, test_conf, test_extensions,
     test_filesystems, test_load, test_logs, test_network, test_snapshot, test_versions)

@@ -323,6 +323,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, look.counts.i
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("kind", "records", "looks"), [("one line", 1, 257), ("empty lines", 0, 5)])
 def test_memory_is_bounded_whatever_the_file_holds(tmp_path: Path, kind: str, records: int, looks: int) -> None:
     """A quarter of a gigabyte without a line end, and four million lines of nothing."""

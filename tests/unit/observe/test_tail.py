@@ -532,6 +532,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, len(read.line
 """
 
 
+@pytest.mark.once
 def test_memory_is_bounded_by_a_line_of_a_gigabyte(tmp_path: Path) -> None:
     root = Path(tail.__file__).parents[2]
     ran = subprocess.run([sys.executable, "-c", BOUNDED, str(tmp_path / "log")], check=True, stdout=subprocess.PIPE, text=True,

@@ -55,6 +55,8 @@ from waguard.settings import NetworkSettings, ResourceSettings, SettingsError, V
 from . import peers, vmtree
 from .trees import plant, program
 
+pytestmark = pytest.mark.once
+
 NOW = 1.75e9
 OURS = [*sorted((TOP / "waguard/observe").glob("*.py")), *(TOP / "waguard" / name for name in ("settings.py", "durations.py", "varlink.py"))]
 
