@@ -12,11 +12,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from .root import CACHE, _chroot, _lock, _run_logged
+from .root import CACHE, FEWER, _chroot, _lock, _run_logged
 
 PACKAGES = ("rpm", "dnf", "zypper", "autopkgtest", "gpg", "dpkg-dev", "apt-utils", "ansible-core", "python3-apt",
             "python3-jsonschema")
-SETUP = """\
+SETUP = f"""\
 set -eu
 mkdir -p /etc/rpm /var/lib/rpm /etc/yum.repos.d /etc/zypp/repos.d
 echo '%_dbpath /var/lib/rpm' >/etc/rpm/macros.lab
@@ -26,7 +26,7 @@ cd /var/tmp
 apt-get download cloud-init
 dpkg-deb -x cloud-init_*.deb /srv/cloud-init
 rm cloud-init_*.deb
-"""
+{FEWER}"""
 
 
 def cached_rpm_root(base: Path) -> Path:
@@ -57,7 +57,8 @@ def _build(base: Path, root: Path) -> None:
         policy = building / "usr/sbin/policy-rc.d"
         policy.write_text("#!/bin/sh\nexit 101\n")
         policy.chmod(0o755)
-        for step in (["apt-get", "-qq", "update"],
+        for step in (["sh", "-c", "rm -rf /var/lib/apt/lists/*"],  # Cut short, see FEWER.
+                     ["apt-get", "-qq", "update"],
                      ["apt-get", "-y", "--no-install-recommends", "install", *PACKAGES],
                      ["sh", "-c", SETUP], ["apt-get", "clean"]):
             _run_logged([*_chroot(building), *step], log)

@@ -28,7 +28,18 @@ CACHE = Path(os.environ.get("WAGUARD_LAB_CACHE", "/var/cache/waguard-lab"))
 
 Progress = Callable[[str], None]
 
-SETUP = """\
+FEWER = """\
+# Nothing else can be had in a machine. To go through all of Debian takes half a second of CPU each time that apt is asked.
+dpkg-query -W -f 'Package: ${Package}\\n' >/tmp/here
+for list in /var/lib/apt/lists/*_Packages; do
+    awk 'NR == FNR { here[$0]; next } { split($0, line, "\\n") } line[1] in here' \\
+        /tmp/here RS= ORS='\\n\\n' "$list" >/tmp/fewer
+    cat /tmp/fewer >"$list"
+done
+rm /tmp/here /tmp/fewer
+"""
+
+SETUP = f"""\
 set -eu
 
 # A real VM has these too, but in the lab they only make noise in the journal and in timings.
@@ -48,7 +59,7 @@ echo 'Acquire::Retries "0";' >/etc/apt/apt.conf.d/lab
 # As on Azure: the fabric is the name server, and in the lab it refuses at once instead of letting look-ups time out.
 echo 'nameserver 168.63.129.16' >/etc/resolv.conf
 echo '127.0.1.1 vm' >>/etc/hosts
-"""
+{FEWER}"""
 
 
 @dataclass(frozen=True)

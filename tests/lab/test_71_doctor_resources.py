@@ -40,7 +40,7 @@ def grave(doctor: Doctor) -> list[str]:
 
 def test_a_healthy_machine_has_no_finding_above_info_and_no_fault_in_its_logs(doctor: Doctor) -> None:
     assert grave(doctor) == []
-    logs = next(part for part in doctor.ask()["parts"] if part["name"] == "logs")
+    logs = next(part for part in doctor.diagnose()["parts"] if part["name"] == "logs")
     assert logs["facts"]["faults"] == []
     assert logs["says"].endswith("no fault in the last day")
 

@@ -78,7 +78,7 @@ def test_a_healthy_network_has_no_finding(doctor: Doctor) -> None:
     assert told["backup"]["ready"] is True, told["backup"]
     doctor.forget()
     started = time.monotonic()
-    told = doctor.ask()
+    told = doctor.diagnose()
     waited = time.monotonic() - started
     print(f"a healthy VM: took {told['took']:.3f} s, with the waiting {waited:.3f} s")
     assert told["took"] < PROBES * PROBE_TIMEOUT
@@ -93,10 +93,10 @@ def test_a_healthy_network_has_no_finding(doctor: Doctor) -> None:
 ])
 def test_the_wire_server_does_not_answer(doctor: Doctor, mode: str, words: tuple[str, ...], kind: str) -> None:
     with doctor.under(mood(doctor, mode, "wireserver"), "wireserver-unreachable", *words):
-        told = doctor.ask()
+        told = doctor.diagnose()
         assert kinds(told)["wireserver"] == kind
         assert ready(told) == (False, ["wireserver-unreachable"], GOAL_STATE)
-    assert ready(doctor.ask()) == (True, [], None)
+    assert ready(doctor.diagnose()) == (True, [], None)
 
 
 @pytest.mark.parametrize(("mode", "words"), [
@@ -110,7 +110,7 @@ def test_the_wire_server_does_not_answer(doctor: Doctor, mode: str, words: tuple
 ])
 def test_the_other_addresses_of_azure(doctor: Doctor, service: str, name: str, address: str, mode: str, words: str) -> None:
     with doctor.under(mood(doctor, mode, service), name, f"{address} {words}") as finding:
-        told = doctor.ask()
+        told = doctor.diagnose()
         assert finding["severity"] == "warning"
         assert grave(told) == {name}
         assert ready(told) == (True, [], None)  # the wire server answers
@@ -122,7 +122,7 @@ def test_the_other_addresses_of_azure(doctor: Doctor, service: str, name: str, a
 ])
 def test_storage_does_not_answer(doctor: Doctor, mode: str, words: str) -> None:
     with doctor.under(mood(doctor, mode, "storage"), "storage-unreachable", STORAGE, words) as finding:
-        told = doctor.ask()
+        told = doctor.diagnose()
         assert f"https://{STORAGE}/" in finding["remedy"]
         assert grave(told) == set(), "a snapshot does not need it while the host answers"
         assert kinds(told)["dns"] == "ok"
@@ -132,7 +132,7 @@ def test_storage_does_not_answer(doctor: Doctor, mode: str, words: str) -> None:
 def test_storage_has_no_name_any_more(doctor: Doctor) -> None:
     hosts = changed(doctor, f"cp /etc/hosts /etc/hosts.lab && sed -i /{STORAGE}/d /etc/hosts", "mv /etc/hosts.lab /etc/hosts")
     with doctor.under(hosts, "storage-unreachable", f"{STORAGE} cannot be resolved"):
-        told = doctor.ask()
+        told = doctor.diagnose()
         assert grave(told) == set()
         assert kinds(told)["dns"] == "unresolved"
 
@@ -141,10 +141,10 @@ def test_no_route_to_the_wire_server(doctor: Doctor) -> None:
     routes = changed(doctor, "ip route del 168.63.129.16 && ip route del default",
                      "ip route add default via 10.0.0.1; ip route add 168.63.129.16 via 10.0.0.1")
     with doctor.under(routes, "no-route-to-wireserver", "168.63.129.16", "Network is unreachable"):
-        told = doctor.ask()
+        told = doctor.diagnose()
         assert ready(told) == (False, ["no-route-to-wireserver"], GOAL_STATE)
         assert network(told)["says"] == "there is no route to the wire server"
-    assert ready(doctor.ask()) == (True, [], None)
+    assert ready(doctor.diagnose()) == (True, [], None)
 
 
 def test_a_route_that_refuses(doctor: Doctor) -> None:
@@ -166,7 +166,7 @@ def test_a_network_that_swallows_everything(doctor: Doctor) -> None:
         assert grave(told) >= {"wireserver-unreachable", "hostplugin-unreachable", "imds-unreachable"}
         assert told["took"] < PROBES * PROBE_TIMEOUT
         assert kinds(told) == {**dict.fromkeys(("wireserver", "hostplugin", "imds", "storage"), "dropped"), "dns": "ok"}
-    assert ready(doctor.ask()) == (True, [], None)
+    assert ready(doctor.diagnose()) == (True, [], None)
 
 
 def test_an_answer_is_not_asked_for_again_within_a_minute(doctor: Doctor) -> None:
@@ -201,7 +201,7 @@ def test_without_option_245_and_without_an_address(lab: Lab) -> None:
 
         with doctor.finds("dhcp-option-245-missing", "systemd-networkd on eth0", "no option 245", WIRESERVER,
                           also=("wireserver-unreachable",)):
-            told = doctor.ask()
+            told = doctor.diagnose()
             blocked, causes, link = ready(told)
             assert (blocked, link) == (False, GOAL_STATE)
             assert set(causes) >= {"dhcp-option-245-missing", "wireserver-unreachable"}

@@ -135,7 +135,7 @@ def test_the_agent_cannot_run_the_extension(doctor: Doctor, backup: Backup) -> N
 
     words = (f"{VMSNAPSHOT} {VERSION}", "NotReady with code 1009 (enable failed)", "Non-zero exit code: 1")
     with doctor.finds("extension-cannot-load", *words) as finding:
-        told = doctor.ask()
+        told = doctor.diagnose()
         assert ready(told) == (False, ["extension-cannot-load"], BY_EXTENSION)
         assert grave(told) == {"extension-cannot-load"}
         assert f"/var/log/azure/{VMSNAPSHOT}/shell.log" in finding["remedy"]
@@ -153,12 +153,12 @@ def test_another_extension_is_not_ready(vm: Machine, doctor: Doctor, backup: Bac
     vm.write(f"{folder}/status/7.status", json.dumps([{"version": "1.0", "timestampUTC": "", "status": status}]))
     backup.agent.wait_for_goal_state(incarnation)
     with doctor.finds("extension-not-ready", f"{OTHER} 1.2.3: its run for settings 7 ended in error with code 21: the lab wants"):
-        assert grave(doctor.ask()) == {"extension-not-ready"}
+        assert grave(doctor.diagnose()) == {"extension-not-ready"}
         vm.write(f"{folder}/status/7.status", json.dumps([{"version": "1.0", "timestampUTC": "", "status":
                                                            {**status, "status": "success", "code": 0}}]))
     backup.serve(Extension(OTHER, "1.2.3", 7, {"labBehaviour": "enable-error"}))
     with doctor.finds("extension-not-ready", f"{OTHER} 1.2.3: NotReady with code 1009", "Non-zero exit code: 51") as finding:
-        told = doctor.ask()
+        told = doctor.diagnose()
         assert finding["severity"] == "warning"
         assert f"/var/log/azure/{OTHER}/CommandExecution.log" in finding["remedy"]
         assert grave(told) == {"extension-not-ready"}
@@ -177,7 +177,7 @@ def test_an_upgrade_that_fails(doctor: Doctor, backup: Backup, tmp_path: Path) -
     assert Handler(backup.machine, newer).state() == "FailedUpgrade"
     words = (f"{VMSNAPSHOT} {newer}: HandlerState is FailedUpgrade, {VERSION} is still installed", "1008 (update failed)")
     with doctor.finds("extension-upgrade-failed", *words):
-        told = doctor.ask()
+        told = doctor.diagnose()
         assert grave(told) == {"extension-upgrade-failed"}
         assert ready(told) == (False, ["extension-upgrade-failed"], BY_EXTENSION)
         backup.succeed()  # of the old version: the new one is taken back
@@ -190,7 +190,7 @@ def test_a_snapshot_that_never_comes_to_an_end(vm: Machine, doctor: Doctor, back
     assert part(healthy(doctor), "snapshot")["says"] == "one is being taken"  # as far as can be told this early
     age(vm, f"{handler.folder}/status/{sequence}.status", 20)
     with doctor.finds("snapshot-stuck", f"settings {sequence}: code 4 since 20m", VMSNAPSHOT) as finding:
-        told = doctor.ask()
+        told = doctor.diagnose()
         assert finding["link"] == BY_RESULT
         assert f"/var/log/azure/{VMSNAPSHOT}/extension.log" in finding["remedy"]
         assert grave(told) == {"snapshot-stuck"}
@@ -206,14 +206,14 @@ def test_snapshots_that_failed(doctor: Doctor, backup: Backup, handler: Handler)
             (402, 402, "FailedGuestAgentInvokedCommandTooLate", False), (85, 85, "FailedSnapshotLimitReached", True)):
         handler.wait_for_code(backup.ask(f"fail:{code}"), written)
         doctor.wait_for(says("snapshot-failed", f"code {code}, {name}: "), 40, name)
-        assert ready(doctor.ask()) == ((False, ["snapshot-failed"], BY_RESULT) if blocks else (True, [], None)), name
+        assert ready(doctor.diagnose()) == ((False, ["snapshot-failed"], BY_RESULT) if blocks else (True, [], None)), name
 
     handler.wait_for_code(backup.ask("fail:76"), 76)
     doctor.wait_for(says("snapshot-failed", "code 76, "), 40, "code 76")
     words = ("code 76, FailedRetryableSnapshotFailedNoNetwork: ", "Snapshot failed in the lab")
     with doctor.finds("snapshot-failed", *words) as finding:
         assert finding["link"] == BY_RESULT
-        assert grave(doctor.ask()) == {"snapshot-failed"}
+        assert grave(doctor.diagnose()) == {"snapshot-failed"}
         backup.succeed()
     healthy(doctor)
 
@@ -244,7 +244,7 @@ def test_a_request_without_a_result(vm: Machine, doctor: Doctor, backup: Backup,
     age(vm, f"{handler.folder}/config/{sequence}.settings", 20)
     words = (f"settings {sequence} have no status since 20m", f"the extension's last number is {before}")
     with doctor.finds("snapshot-no-result", *words):
-        told = doctor.ask()
+        told = doctor.diagnose()
         assert grave(told) == {"snapshot-no-result"}
         assert ready(told) == (False, ["snapshot-no-result"], BY_RESULT)
         backup.succeed()
@@ -272,7 +272,7 @@ def test_a_backup_that_is_overdue(doctor: Doctor, backup: Backup, handler: Handl
 
     back_date(handler, sequence, (40, 64, 88))
     with doctor.finds("backup-overdue", "the last success was 1d16h ago", "1d in the middle of 3") as finding:
-        told = doctor.ask()
+        told = doctor.diagnose()
         assert finding["severity"] == "warning"
         assert grave(told) == {"backup-overdue"}
         assert ready(told) == (True, [], None)
@@ -354,7 +354,7 @@ def scripts(machine: Machine, *, mode: int = 0o600, owner: int = 0, script: int 
 def test_scripts_that_are_not_usable(vm: Machine, doctor: Doctor, frozen: tuple[int, str], wrong: dict[str, Any],
                                      words: tuple[str, ...], blocks: bool) -> None:
     with doctor.under(scripts(vm, **wrong), "backup-scripts-misconfigured", *words, also=("filesystem-frozen",)) as finding:
-        told = doctor.ask()
+        told = doctor.diagnose()
         assert finding["severity"] == "warning"
         assert meanwhile(told) == {"backup-scripts-misconfigured"}
         assert ("backup-scripts-misconfigured" in told["backup"]["causes"]) is blocks
@@ -388,7 +388,7 @@ def test_a_file_system_that_stays_frozen(vm: Machine, doctor: Doctor, backup: Ba
     sequence, pid = frozen
     words = (f"safefreeze (pid {pid}) has been running for 1m", f"with {MOUNT}", "a freeze is over after 1m11s")
     with doctor.finds("filesystem-frozen", *words, timeout=120):
-        told = doctor.ask()
+        told = doctor.diagnose()
         assert grave(told) == {"filesystem-frozen"}
         assert ready(told) == (False, ["filesystem-frozen"], BY_RESULT)
         assert part(told, "snapshot")["says"] == "a freeze does not end"
@@ -412,7 +412,7 @@ def test_a_python_without_what_the_extension_imports(vm: Machine, doctor: Doctor
     healthy(doctor)
     for module, named in (("crypt", "crypt"), ("imp", "imp.load_source")):
         with doctor.under(without(vm, module), name, f"{VMSNAPSHOT} {old}: /usr/bin/python3 3.", f" has no {named}"):
-            told = doctor.ask()
+            told = doctor.diagnose()
             assert grave(told) == {name}
             assert ready(told) == (False, [name], BY_EXTENSION)
             assert part(told, "extensions")["facts"]["python"] is None

@@ -59,7 +59,7 @@ def doctor(vm: Machine) -> Iterator[Doctor]:
 def policy(machine: Machine, rule: str) -> Iterator[None]:
     """Other rules for restarts, and short times for everything."""
     quick = "/etc/waguard/conf.d/quick.yaml"
-    machine.write(quick, NO_RESTARTS.format(rule) + "doctor:\n  interval: 2s\n")
+    machine.write(quick, NO_RESTARTS.format(rule))
     machine.run(["systemctl", "reload", "waguard"])
     try:
         yield
@@ -70,7 +70,7 @@ def policy(machine: Machine, rule: str) -> Iterator[None]:
 
 def causes(doctor: Doctor) -> tuple[object, list[str]]:
     """Whether a backup can be taken, and what stands in the way of it."""
-    backup = doctor.ask()["backup"]
+    backup = doctor.diagnose()["backup"]
     return backup["ready"], sorted(backup["causes"])
 
 

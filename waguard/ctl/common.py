@@ -42,9 +42,10 @@ def order(args: Any, method: str, parameters: Optional[Mapping[str, Any]] = None
     return _call(os.path.join(args.run_dir, "control"), method, parameters or {}, timeout)
 
 
-def stream(args: Any, method: str, parameters: Mapping[str, Any], timeout: Optional[float]) -> Iterator[dict[str, Any]]:
-    """Replies of a method of the status socket that gives several. Raises Failure."""
-    path = os.path.join(args.run_dir, "status")
+def stream(args: Any, method: str, parameters: Mapping[str, Any], timeout: Optional[float],
+           socket: str = "status") -> Iterator[dict[str, Any]]:
+    """Replies of a method that gives several. Raises Failure."""
+    path = os.path.join(args.run_dir, socket)
     try:
         yield from varlink.stream(path, f"io.waguard.{method}", parameters, timeout=timeout)
     except varlink.VarlinkError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any
@@ -42,7 +43,9 @@ def run(args: Any) -> int:
 
 def _asked(args: Any, progress: Any) -> dict[str, Any]:
     found = None
-    for reply in common.stream(args, "Diagnose", {}, _TIMEOUT):
+    # Who may give orders is looked for anew, as after a repair; all others may get a diagnosis that is seconds old.
+    socket = "control" if os.access(os.path.join(args.run_dir, "control"), os.W_OK) else "status"
+    for reply in common.stream(args, "Diagnose", {}, _TIMEOUT, socket):
         if reply.get("diagnosis") is not None:
             found = reply["diagnosis"]
         elif reply.get("progress"):

@@ -10,6 +10,7 @@ from waguard import __version__, durations, settings
 from waguard.guard.events import Event, History
 from waguard.guard.guard import Guard
 from waguard.guard.sockets import refused
+from waguard.guard.visits import Visits
 from waguard.i18n import say
 from waguard.varlink import Call, Connection, Interface, Method, RemoteError, Service, invalid_parameter
 
@@ -34,7 +35,7 @@ class Methods:
         """What the control socket (``acting``) or the status socket offers."""
         reading: dict[str, Method] = {
             "GetSnapshot": self.get_snapshot, "GetEvents": self.get_events, "GetSettings": self.get_settings,
-            "Diagnose": self.diagnose}
+            "Diagnose": self.diagnose_afresh if acting else self.diagnose}
         orders: dict[str, Method] = {
             "SetVerbose": self.set_verbose, "Restart": self.restart, "Pause": self.pause, "Resume": self.resume}
         orders = {name: _order(method) if acting else _closed for name, method in orders.items()}
@@ -60,25 +61,38 @@ class Methods:
 
     def diagnose(self, connection: Connection, call: Call) -> None:
         """Anybody may ask, and a visit takes seconds: so all who ask share one, and who has gone is forgotten at once."""
-        visits = self._guard.visits
-        if visits is None:
-            raise refused(say("this guard has no doctor"))
-        if call.oneway:
-            return
         self._patients = [known for known in self._patients if not known[0].closed]
+        visits = self._visits(call)
+        if visits is None:
+            return
         self._patients.append((connection, call))
         if not self._visiting:
             self._visiting = True
-            visits.ask(self._visit_goes_on, self._visit_is_over)
+            visits.ask(lambda title: self._visit_goes_on(self._patients, title), self._shared_visit_is_over)
 
-    def _visit_goes_on(self, title: str) -> None:
-        for connection, call in self._patients:
-            if call.more:
+    def diagnose_afresh(self, connection: Connection, call: Call) -> None:
+        """For those who may give orders, and may just have repaired what the last visit found: a visit begun after they asked."""
+        visits, one = self._visits(call), [(connection, call)]
+        if visits is not None:
+            visits.ask(lambda title: self._visit_goes_on(one, title), lambda problem: self._visit_is_over(one, problem), True)
+
+    def _visits(self, call: Call) -> Optional[Visits]:
+        """None where nobody waits for the answer."""
+        if self._guard.visits is None:
+            raise refused(say("this guard has no doctor"))
+        return None if call.oneway else self._guard.visits
+
+    def _visit_goes_on(self, patients: list[tuple[Connection, Call]], title: str) -> None:
+        for connection, call in patients:
+            if call.more and not connection.closed:
                 connection.reply(call, {"progress": title, "diagnosis": None}, continues=True)
                 self.settle(connection)
 
-    def _visit_is_over(self, problem: str) -> None:
+    def _shared_visit_is_over(self, problem: str) -> None:
         patients, self._patients, self._visiting = self._patients, [], False
+        self._visit_is_over(patients, problem)
+
+    def _visit_is_over(self, patients: list[tuple[Connection, Call]], problem: str) -> None:
         patients = [known for known in patients if not known[0].closed]
         error = refused(problem, say("waguardctl doctor --local looks without the guard"))
         diagnosis = self._diagnosis() if patients and not problem else {}

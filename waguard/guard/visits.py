@@ -38,6 +38,8 @@ class Visits:
         self._state: dict[str, Any] = {}
         self._open: Optional[Conversation] = None
         self._waiting: list[tuple[Progress, Done]] = []
+        self._next: list[tuple[Progress, Done]] = []
+        """Who asked during a visit for one that begins after it."""
         self._timer: Optional[Timer] = None
         self._end: Optional[Timer] = None
         self.told: Optional[Told] = None
@@ -66,12 +68,20 @@ class Visits:
         if self._open is None and not self._waiting:
             self._plan(max(self._soon(), self.ended + settings.interval - self._clock.now()))
 
-    def ask(self, progress: Progress, done: Done) -> None:
-        """Have one now; ``done`` is told why it failed, or nothing. One that has only just ended, or is under way, will do."""
-        if self._open is None and not self.problem and self._clock.now() - self.ended < _YOUNG:
+    def ask(self, progress: Progress, done: Done, afresh: bool = False) -> None:
+        """Have one now; ``done`` is told why it failed, or nothing. One that has only just ended, or is under way, will do,
+        unless it has to look ``afresh``."""
+        if afresh and self._open is not None:
+            self._next.append((progress, done))
+            return
+        if not afresh and self._open is None and not self.problem and self._clock.now() - self.ended < _YOUNG:
             self._loop.soon(lambda: done(""))
             return
         self._waiting.append((progress, done))
+        self._hurry()
+
+    def _hurry(self) -> None:
+        """One that is asked for: at once, or a while after one that failed."""
         pause = self.ended + _PAUSE - self._clock.now() if self.problem else 0.0
         if self._open is None and pause > 0:
             self._after(pause)
@@ -128,10 +138,12 @@ class Visits:
                 self.told = None  # What was true half an hour ago need not be true now.
         news = any(one.id not in known for one in self.findings)
         self._plan(min(_AGAIN, self._settings.interval) if news else self._settings.interval)
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._next = self._waiting, self._next, []
         self._changed()
         for _, done in waiting:
             done(self.problem)
+        if self._waiting:
+            self._hurry()
 
     def _keep_for(self, seconds: float) -> None:
         """Forget what was said when it is that old: where no regular visits come, nobody would ever say that it is over."""

@@ -82,6 +82,11 @@ class TestDoctor:
         assert (said.code, said.out) == (1, "")
         assert said.err == "waguardctl: refused: the doctor hung up\n  (waguardctl doctor --local)\n"
 
+    @pytest.mark.parametrize("shut", ["status", "control"])
+    def test_who_may_give_orders_asks_where_they_are_given(self, guard: FakeGuard, ctl: Ctl, shut: str) -> None:
+        (guard.run_dir / shut).unlink()
+        assert ctl("doctor").code == 2 and [name for name, _ in guard.calls] == ["Diagnose"]
+
     def test_without_a_guard(self, run_dir: object, ctl: Ctl) -> None:
         assert ctl("doctor").code == 1
 

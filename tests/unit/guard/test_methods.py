@@ -298,9 +298,10 @@ class FakeVisits:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, Any]] = []
+        self.afresh: list[tuple[Any, Any]] = []
 
-    def ask(self, progress: Any, done: Any) -> None:
-        self.asked.append((progress, done))
+    def ask(self, progress: Any, done: Any, afresh: bool = False) -> None:
+        (self.afresh if afresh else self.asked).append((progress, done))
 
 
 @pytest.fixture
@@ -309,10 +310,10 @@ def visits(serving: Serving) -> FakeVisits:
     return serving.guard.visits  # type: ignore[no-any-return]
 
 
-def ask(serving: Serving, more: bool = False, oneway: bool = False, times: int = 1) -> socket.socket:
+def ask(serving: Serving, more: bool = False, oneway: bool = False, times: int = 1, door: str = "status") -> socket.socket:
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(30)
-    client.connect(str(serving.root / "status"))
+    client.connect(str(serving.root / door))
     client.sendall(varlink.encode({"method": "io.waguard.Diagnose", "more": more, "oneway": oneway}) * times)
     return client
 
@@ -366,5 +367,26 @@ def test_who_has_gone_or_wants_no_answer_is_not_kept(serving: Serving, visits: F
     assert serving.diagnosed == 0
 
 
+def test_who_may_give_orders_is_looked_for_afresh(serving: Serving, visits: FakeVisits) -> None:
+    first, second, gone = ask(serving, door="control", more=True), ask(serving, door="control"), ask(serving, door="control", more=True)
+    wait(lambda: len(visits.afresh) == 3)
+    assert visits.asked == [] and serving.methods._patients == []
+    gone.close()
+    wait(lambda: serving.clients == 2)
+    ask(serving, door="control", oneway=True).close()
+    for progress, done in list(visits.afresh):
+        serving.loop.soon(lambda progress=progress: progress("logs"))  # type: ignore[misc]
+        serving.loop.soon(lambda done=done: done(""))  # type: ignore[misc]
+    told = b""
+    while told.count(b"\0") < 2:
+        told += first.recv(65536)
+    assert [json.loads(one)["parameters"]["progress"] for one in told.split(b"\0")[:2]] == ["logs", None]
+    assert answer(second)["parameters"]["diagnosis"]["number"] in (1, 2)
+    assert serving.diagnosed == 2 and len(visits.afresh) == 3
+    for client in (first, second):
+        client.close()
+
+
 def test_a_guard_without_a_doctor(serving: Serving) -> None:
-    assert serving.error("Diagnose")[0] == "Refused"
+    for control in (True, False):
+        assert serving.error("Diagnose", control=control)[0] == "Refused"

@@ -102,6 +102,36 @@ def test_who_asks_during_a_visit_waits_for_the_same(world: World, doctor: FakeDo
     assert ends == [""] * 5 and len(doctor.requests) == 1
 
 
+def test_who_looks_afresh_gets_no_visit_that_began_before(world: World, doctor: FakeDoctor) -> None:
+    """What the last one found may just have been repaired."""
+    world.ask()
+    ends: list[str] = []
+    doctor.hold = threading.Event()
+    world.visits.ask(lambda _title: None, ends.append, afresh=True)
+    world.loop.until(lambda: len(doctor.requests) == 2, "a visit for one that comes right after another")
+    for name in ("b", "c"):
+        world.visits.ask(lambda _title: None, lambda _problem, name=name: ends.append(name), afresh=True)  # type: ignore[misc]
+    world.visits.ask(lambda _title: None, lambda _problem: ends.append("young"))
+    doctor.hold.set()
+    world.loop.until(lambda: len(ends) == 4)
+    assert ends == ["", "young", "b", "c"] and len(doctor.requests) == 3
+    assert world.ask() == ([], "") and len(doctor.requests) == 3
+
+
+def test_who_looks_afresh_is_told_of_a_visit_that_failed(world: World, doctor: FakeDoctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("waguard.guard.visits._PAUSE", 0.2)
+    doctor.answer, doctor.hold = b"", threading.Event()
+    ends: list[str] = []
+    world.visits.ask(lambda _title: None, ends.append, afresh=True)
+    world.loop.until(lambda: doctor.requests)
+    world.visits.ask(lambda _title: None, ends.append, afresh=True)
+    doctor.hold.set()
+    world.loop.until(lambda: ends)
+    doctor.answer = GOOD
+    world.loop.until(lambda: len(ends) == 2, "the second visit, after a pause")
+    assert "ended without a word" in ends[0] and ends[1] == ""
+
+
 @pytest.mark.parametrize(("answer", "problem"), [
     (b"", "ended without a word"),
     (b"Traceback (most recent call last):\n", "is no JSON"),
