@@ -54,10 +54,11 @@ class _Watched:
         found = process.read(self.process.pid) if self.process is not None else None
         return self.process is not None and (found is None or not any(found.argv))
 
-    def refresh(self) -> None:
-        """Read it anew. Its end is the pidfd's business, not found here."""
+    def refresh(self, seen: Optional[Process] = None) -> None:
+        """Read it anew, if it was not ``seen`` just now. Its end is the pidfd's business, not found here."""
         if self.process is not None:
-            self.process = process.read(self.process.pid) or self.process
+            same = seen is not None and seen.pid == self.process.pid
+            self.process = (seen if same else process.read(self.process.pid)) or self.process
 
     def drop(self) -> None:
         if self._pidfd is not None:
@@ -113,4 +114,4 @@ class Track:
         newest = process.handler_of(main_pid)
         if newest is not None:
             self._handler.follow(newest.pid, lambda _found: True)
-        self._handler.refresh()
+        self._handler.refresh(newest)

@@ -49,15 +49,24 @@ class Crew:
         self._running: Optional[_Job] = None
         self._manned = False
         self._relief: Optional[Timer] = None
+        self._given = 0
+        """Jobs that the thread was not yet told of."""
 
     def add(self, worker: Worker, work: Callable[[], Callable[[], None]]) -> None:
         """Have ``work`` done in a thread, and what it returns called in the loop. Raises RuntimeError if there is no thread."""
         if not self._manned:
             self._begin()
         self._jobs.append(_Job(worker, work))
-        self._ready.release()
+        self._given += 1
+        if self._given == 1:
+            # When the loop is done with what it is in: before, the two would only wait for each other.
+            self._loop.soon(self._tell, wake=False)
         if self._relief is None:
             self._relief = self._loop.after(PATIENCE, self._relieve)
+
+    def _tell(self) -> None:
+        self._ready.release(self._given)
+        self._given = 0
 
     def _begin(self) -> None:
         threading.Thread(target=self._turn, name="worker", daemon=True).start()

@@ -45,10 +45,11 @@ class Process:
 
 def read(pid: int, proc: Path = PROC) -> Optional[Process]:
     """The process, or None when there is none (a zombie counts as none). Raises OSError when it cannot be told."""
+    folder = f"{proc}/{pid}"
     try:
-        argv = (proc / str(pid) / "cmdline").read_bytes()
-        stat = (proc / str(pid) / "stat").read_text("utf-8", "replace")
-        blocked = _blocked(pid, proc)
+        argv = _file(f"{folder}/cmdline")
+        stat = _file(f"{folder}/stat").decode("utf-8", "replace")
+        blocked = _blocked(folder)
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The command name may hold blanks and brackets: what counts begins after the last one.
@@ -71,7 +72,7 @@ def children(pid: int, proc: Path = PROC) -> list[int]:
         return found
     for task in tasks:
         try:
-            found += [int(word) for word in (task / "children").read_text("ascii").split()]
+            found += [int(word) for word in _file(f"{task}/children").split()]
         except (FileNotFoundError, ProcessLookupError):
             if task.exists():
                 why = say("the kernel does not tell of children (CONFIG_PROC_CHILDREN)")
@@ -104,15 +105,28 @@ def has_ended(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
-def _blocked(pid: int, proc: Path) -> tuple[str, ...]:
+def _blocked(folder: str) -> tuple[str, ...]:
     """Names of the threads in state D at this look."""
     names = []
-    for task in sorted(os.listdir(proc / str(pid) / "task"), key=int):
+    for task in sorted(os.listdir(f"{folder}/task"), key=int):
         try:
-            stat = (proc / str(pid) / "task" / task / "stat").read_text("utf-8", "replace")
+            stat = _file(f"{folder}/task/{task}/stat").decode("utf-8", "replace")
         except (FileNotFoundError, ProcessLookupError):
             continue
         end = stat.rindex(")")
         if stat[end + 2:end + 3] == "D":
             names.append(stat[stat.index("(") + 1:end])
     return tuple(names)
+
+
+def _file(path: str) -> bytes:
+    """A small file of /proc: a file object asks the kernel thrice as much, and this is done for each thread at each look."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = data = os.read(fd, 8192)
+        while data:
+            data = os.read(fd, 65536)
+            found += data
+        return found
+    finally:
+        os.close(fd)
