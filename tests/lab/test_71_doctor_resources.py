@@ -273,15 +273,20 @@ def found(vm: Machine) -> dict[str, str]:
 
 
 def test_a_doctor_that_does_not_come(vm: Machine) -> None:
-    socket = "waguard-doctor.socket"
+    socket, guard = "waguard-doctor.socket", Guard(vm)
+
+    def failing() -> bool:
+        guard.ctl("doctor", check=False)  # Who asks is what makes it look.
+        return "observer-failing" in found(vm)
+
     with done(vm, f"systemctl stop {socket}", f"systemctl start {socket}"):
-        vm.wait_until(lambda: "observer-failing" in found(vm), 30, "three visits to fail")
+        vm.wait_until(failing, 60, "three visits to fail")
         told = found(vm)
         assert told["observer-failing"].startswith("doctor: waguard-doctor cannot be started: "), told
         assert socket in told["observer-failing"]
-        ran = Guard(vm).ctl("doctor", check=False)
+        ran = guard.ctl("doctor", check=False)
         assert ran.rc == 1 and f"systemctl status {socket}" in ran.err, str(ran)
-    vm.wait_until(lambda: "observer-failing" not in found(vm), 30, "a visit to succeed")
+    vm.wait_until(lambda: not failing(), 30, "a visit to succeed")
 
 
 def test_after_all_that_it_is_as_healthy_as_before(doctor: Doctor) -> None:
