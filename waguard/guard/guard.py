@@ -41,6 +41,8 @@ from waguard.settings import Settings
 
 _PULSE = 2.0
 _UNIT_EVERY = 30.0
+_ALONG = 1.0
+"""Seconds by which the service manager is asked sooner or later for it to be in one beat with a round of looks."""
 _FAILING = 3
 _RELAUNCH = 1.5
 _FRESH = 2.0
@@ -119,7 +121,7 @@ class Guard:
         # First of all, so that nothing that goes wrong below can end it.
         self._beat = self.loop.after(min(_PULSE, self.settings.liveness.check_interval), self._pulse)
         now = self.clock.now()
-        if self.runs.begun_by_others() or now - self.runs.asked_at >= _UNIT_EVERY or self._passing():
+        if self.runs.begun_by_others() or now >= self.runs.asked_at + _UNIT_EVERY - _ALONG or self._passing():
             self.runs.look()
         if now >= self._next_round():
             self._round()
@@ -134,14 +136,16 @@ class Guard:
         return self.ticked + self.settings.liveness.check_interval
 
     def _pace(self) -> None:
-        """Where nothing can happen unheard, the next beat is that of the next round; else it is soon."""
+        """Where nothing can happen unheard, the next beat is that of the next round, or question; else it is soon."""
         if self._beat is None:
             return
-        soon = self.clock.now() + min(_PULSE, self.settings.liveness.check_interval)
-        steady, when = self._steady(), self._beat.when
-        if when != self._next_round() if steady else when > soon:
+        now, when = self.clock.now(), self._beat.when
+        due = min(self._next_round(), self.runs.asked_at + _UNIT_EVERY + _ALONG)
+        soon = now + min(_PULSE, self.settings.liveness.check_interval)
+        steady = due > now and self._steady()
+        if when != due if steady else when > soon:
             self._beat.cancel()
-            self._beat = self.loop.at(self._next_round() if steady else soon, self._pulse)
+            self._beat = self.loop.at(due if steady else soon, self._pulse)
 
     def _steady(self) -> bool:
         """The agent's processes are held, so that the kernel tells of their end, and nothing has to be ended by the clock."""

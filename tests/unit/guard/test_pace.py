@@ -46,7 +46,8 @@ class World:
         self.errors: list[BaseException] = []
         self.loop = Loop(self.time, self.errors.append)
         memory = Memory(Store("state", tmp_path, tmp_path, Disk(), lambda _warning: None), "boot")
-        manager: Any = SimpleNamespace(look=lambda _done: None, name="systemd")
+        self.asked: list[float] = []
+        manager: Any = SimpleNamespace(look=self._asked, name="systemd")
         self.guard = Guard(Settings(), self.loop, self.time, manager, Disk(), Doctor(self.loop, tmp_path, False), memory,
                            lambda *_words, **_fields: None, lambda: None)
         self.track: Any = SimpleNamespace(daemon=object(), handler=object())
@@ -59,6 +60,10 @@ class World:
         monkeypatch.setattr(self.guard.runs, "begun_by_others", lambda: self.looks.append(self.time.at))
         # The verdict itself is not asked for here: what it does to the beat is all.
         monkeypatch.setattr(self.guard, "evaluate", self.guard._pace)
+
+    def _asked(self, _done: Any) -> None:
+        self.asked.append(self.time.at)
+        self.guard.runs._asking = False  # It is answered at once, with nothing new.
 
     def run(self, seconds: float) -> None:
         """Let time go on in small steps."""
@@ -83,6 +88,30 @@ def test_while_all_is_held_a_beat_is_a_round(world: World) -> None:
     assert len(world.looks) == len(world.rounds) == 10  # Each a step late in a world of steps.
     gaps = [after - before for before, after in zip(world.rounds, world.rounds[1:])]
     assert all(EVERY - 0.01 < gap < EVERY + 0.2 for gap in gaps), gaps
+
+
+def test_the_service_manager_is_asked_every_half_minute_along_with_a_round(world: World) -> None:
+    world.run(20 * EVERY)
+    assert len(world.looks) == len(world.rounds) >= 19
+    gaps = [after - before for before, after in zip(world.asked, world.asked[1:])]
+    assert len(gaps) >= 8 and all(28.9 < gap < 31.2 for gap in gaps), gaps
+
+
+def test_also_where_rounds_are_rare(world: World) -> None:
+    world.guard.apply(replace(Settings(), liveness=replace(LivenessSettings(), check_interval=600.0)))
+    world.run(600)
+    gaps = [after - before for before, after in zip(world.asked, world.asked[1:])]
+    assert len(gaps) >= 18 and all(28.9 < gap < 31.2 for gap in gaps), gaps
+    assert len(world.rounds) <= 2
+
+
+def test_a_service_manager_that_does_not_answer_is_not_asked_in_a_hurry(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.guard.runs, "_asking", True)
+    monkeypatch.setattr(World, "_asked", lambda *_: None)
+    world.run(100)
+    before = len(world.looks)
+    world.run(100)
+    assert len(world.looks) - before <= 60
 
 
 def test_verdicts_neither_hasten_nor_delay_it(world: World) -> None:
