@@ -39,7 +39,7 @@ def steps(quick: bool) -> dict[str, Step]:
         "startup": lambda vm: [startup.measure(vm, 2 if quick else 10)],
         "recovery": lambda vm: [recovery.measure(vm, *((1, 4) if quick else (3, 17)))],
         "scraping": lambda vm: _with_exporters(vm, lambda: scraping.measure(vm, *((1, 20, 4) if quick else (3, 60, 12)))),
-        "footprint": lambda vm: _with_exporters(vm, lambda: footprint.measure(vm, 30 if quick else 300)),
+        "footprint": lambda vm: _with_exporters(vm, lambda: footprint.measure(vm, 20 if quick else 300)),
         "visit": lambda vm: [footprint.visit(vm, 2 if quick else 6)],
         "commands": lambda vm: commands.measure(vm, 5 if quick else 15, 0 if quick else 3),
         "following": lambda vm: following.measure(vm, *((16 << 20, 1) if quick else (32 << 20, 3))),

@@ -356,7 +356,8 @@ def test_hostile_text_costs_no_more_than_its_length(text: bytes) -> None:
             best = min(best, time.process_time() - begin)
         return best
 
-    assert cost(text + text) <= 3.5 * cost(text) + 0.1
+    half = text[:len(text) // 2]
+    assert cost(text) <= 3.5 * cost(half) + 0.1
 
 
 def test_every_rule_has_a_case() -> None:
