@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from bench.beside import bundle, commands, following, footprint, growth, hang, peers, plots, recovery, report, scraping, startup
-from bench.beside.figures import Comparison, Curve, Figure, NotDone, Result
+from bench.beside.figures import Comparison, Curve, Figure, NotDone, Result, behind
 from bench.beside.vm import VM, booted
 from tests.lab.copies import sweep
 from tests.lab.lab import Lab
@@ -95,7 +95,16 @@ class Aside:
             self.problem = str(error)
 
 
-def measure(lab: Lab, quick: bool, only: Sequence[str]) -> Result:
+def _found(vm: VM, name: str, step: Step, gate: bool, say: Callable[[str], None]) -> list[Union[Comparison, Curve]]:
+    """What a step finds. Where a gate is behind its goal the step is taken once more, and that counts: noise seldom comes twice."""
+    found = list(step(vm))
+    if gate and behind(found):
+        say(f"{name} is behind a goal, and is measured once more")
+        found = list(step(vm))
+    return found
+
+
+def measure(lab: Lab, quick: bool, only: Sequence[str], gate: bool) -> Result:
     """All of it, or ``only`` what is named. A measurement that fails is told, and harms no other."""
     began = time.monotonic()
     result = Result(time.strftime("%Y-%m-%d"), quick, {})
@@ -113,7 +122,7 @@ def measure(lab: Lab, quick: bool, only: Sequence[str]) -> Result:
             if name == "footprint" and aside is not None:
                 aside.start()
             try:
-                for found in step(vm):
+                for found in _found(vm, name, step, gate, say):
                     if isinstance(found, Comparison):
                         result.comparisons.append(found)
                         continue
@@ -150,7 +159,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         epilog="examples:\n  make bench\n  make bench ARGS=--quick\n  make bench ARGS='--only recovery --only scraping'\n",
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two minutes: fewer runs, less load; writes dist/bench.json only")
-    parser.add_argument("--gate", action="store_true", help="exit status 1 when a ratio is behind its goal by more than half")
+    parser.add_argument("--gate", action="store_true", help="exit status 1 when a ratio is behind its goal by more than half, twice in a row")
     parser.add_argument("--only", action="append", default=[], choices=list(steps(True)), metavar="NAME",
                         help="only this measurement; may be repeated: %(choices)s")
     parser.add_argument("--render", action="store_true", help="only print docs/performance.md of the result that is kept")
@@ -160,7 +169,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 0
     prepare_host()
     sweep(MACHINES)
-    result = measure(Lab(cached_root(progress=_say), MACHINES), args.quick, args.only)
+    result = measure(Lab(cached_root(progress=_say), MACHINES), args.quick, args.only, args.gate)
     sys.stdout.write(report.terminal(result))
     DIST.mkdir(exist_ok=True)
     (DIST / "bench.json").write_text(json.dumps(result.to_json(), indent=1) + "\n")

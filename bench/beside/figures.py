@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 SLACK = 1.5
 """How far behind its goal a ratio may fall before a gated run fails."""
@@ -159,11 +159,7 @@ class Result:
     def missed(self) -> list[str]:
         """What fails a gated run, a line each."""
         lines = [f"{name}: not measured: {why.partition(chr(10))[0]}" for name, why in self.failures.items()]
-        for one in self.comparisons:
-            lines += [f"{one.id}: {one.what}: {told(judged)}" for judged in one.judged()
-                      if judged.verdict == MISSED and judged.goal.gates]
-        return lines + [f"{curve.id}: {curve.what}: {told(curve.judged())}" for curve in self.curves
-                        if curve.judged().verdict == MISSED]
+        return lines + behind([*self.comparisons, *self.curves])
 
     def to_json(self) -> dict[str, Any]:
         tree = asdict(self)
@@ -187,6 +183,15 @@ class Result:
 
 def _without(tree: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in tree.items() if name not in names}
+
+
+def behind(found: Iterable[Union[Comparison, Curve]]) -> list[str]:
+    """What of these a gated run fails for, a line each."""
+    lines = []
+    for one in found:
+        judged = [one.judged()] if isinstance(one, Curve) else [each for each in one.judged() if each.goal.gates]
+        lines += [f"{one.id}: {one.what}: {told(each)}" for each in judged if each.verdict == MISSED]
+    return lines
 
 
 def told(judged: Judged) -> str:

@@ -31,7 +31,8 @@ make bench ARGS=--quick
 
 The first takes about {minutes} minutes, root, two CPUs and what the lab needs (Debian's packages); it writes `dist/bench.json`,
 the curves and this page. The second takes two, keeps only `dist/bench.json`, and is what CI runs: with `--gate` it fails when a
-ratio falls behind its goal by more than half. A peer that did not do its work is not compared with, and fails the run.
+ratio falls behind its goal by more than half, and does so again when it is measured once more. A peer that did not do its work is
+not compared with, and fails the run.
 """
 
 

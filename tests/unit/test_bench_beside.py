@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.beside import corpus, following, report
-from bench.beside.__main__ import KEPT, PAGE, main, steps
+from bench.beside.__main__ import KEPT, PAGE, _found, main, steps
 from bench.beside.figures import MET, MISSED, NEAR, OURS, Comparison, Curve, Figure, Goal, Result
 from waguard.agent import signatures
 
@@ -55,6 +55,16 @@ def test_a_budget_is_a_goal_too_and_one_by_the_clock_fails_nobody() -> None:
     slow = compared(9.0, 1.0, Goal("", 1.0, budget=1.0, gates=False))
     assert slow.judged()[0].verdict == MISSED and result(slow).missed() == []
     assert result(compared(9.0, 1.0, Goal("", 1.0, budget=1.0))).missed() == ["x: what: p50 9 times its budget, goal 1: missed"]
+
+
+@pytest.mark.parametrize(("gate", "taken", "counts"), [
+    (True, [9.0, 1.0], 1.0), (True, [9.0, 8.0], 8.0), (True, [1.0], 1.0), (True, [2.9], 2.9), (False, [9.0], 9.0)])
+def test_what_is_behind_is_measured_once_more_and_the_second_time_counts(gate: bool, taken: list[float], counts: float) -> None:
+    left, said = list(taken), [""][:0]
+    step = lambda _vm: [compared(left.pop(0), 1.0, Goal("peer", 2.0))]  # noqa: E731
+    (found,) = _found(None, "x", step, gate, said.append)  # type: ignore[arg-type]
+    assert isinstance(found, Comparison) and found.figures[0].values == (counts,) and not left
+    assert len(said) == len(taken) - 1
 
 
 def test_what_was_not_measured_fails_as_well() -> None:
