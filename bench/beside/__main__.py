@@ -96,7 +96,7 @@ class Aside:
 
 
 def _found(vm: VM, name: str, step: Step, gate: bool, say: Callable[[str], None]) -> list[Union[Comparison, Curve]]:
-    """What a step finds. Where a gate is behind its goal the step is taken once more, and that counts: noise seldom comes twice."""
+    """What a step finds. Where a gate is behind its goal it is taken once more, and that counts: noise seldom comes twice."""
     found = list(step(vm))
     if gate and behind(found):
         say(f"{name} is behind a goal, and is measured once more")
@@ -159,7 +159,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         epilog="examples:\n  make bench\n  make bench ARGS=--quick\n  make bench ARGS='--only recovery --only scraping'\n",
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two minutes: fewer runs, less load; writes dist/bench.json only")
-    parser.add_argument("--gate", action="store_true", help="exit status 1 when a ratio is behind its goal by more than half, twice in a row")
+    parser.add_argument("--gate", action="store_true",
+                        help="exit status 1 when a ratio is behind its goal by more than half, twice in a row")
     parser.add_argument("--only", action="append", default=[], choices=list(steps(True)), metavar="NAME",
                         help="only this measurement; may be repeated: %(choices)s")
     parser.add_argument("--render", action="store_true", help="only print docs/performance.md of the result that is kept")

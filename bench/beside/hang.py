@@ -14,8 +14,8 @@ liveness: {{check_interval: {EVERY:g}s, status_stale: {STALE:g}s, status_stale_p
 restart: {{enabled: false}}
 doctor: {{enabled: false}}
 """
-"""The threshold of fifteen minutes is made short: measured is how soon after it the hang is told. Nothing is restarted, and no visit
-of the doctor asks the wire server just before."""
+"""The threshold of fifteen minutes is made short: measured is how soon after it the hang is told. Nothing is restarted, and no
+visit of the doctor asks the wire server just before."""
 _ASKED = 61.0
 """The wire server is asked once a minute at most, and a hang is told only when it answers: the last question has to be older, as
 it is after fifteen minutes of silence."""

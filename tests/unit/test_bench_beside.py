@@ -61,7 +61,7 @@ def test_a_budget_is_a_goal_too_and_one_by_the_clock_fails_nobody() -> None:
     (True, [9.0, 1.0], 1.0), (True, [9.0, 8.0], 8.0), (True, [1.0], 1.0), (True, [2.9], 2.9), (False, [9.0], 9.0)])
 def test_what_is_behind_is_measured_once_more_and_the_second_time_counts(gate: bool, taken: list[float], counts: float) -> None:
     left, said = list(taken), [""][:0]
-    step = lambda _vm: [compared(left.pop(0), 1.0, Goal("peer", 2.0))]  # noqa: E731
+    step = lambda _vm: [compared(left.pop(0), 1.0, Goal("peer", 2.0))]
     (found,) = _found(None, "x", step, gate, said.append)  # type: ignore[arg-type]
     assert isinstance(found, Comparison) and found.figures[0].values == (counts,) and not left
     assert len(said) == len(taken) - 1
